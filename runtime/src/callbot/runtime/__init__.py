@@ -1,0 +1,1 @@
+"""What every service shares, ignorant of bots and speech: bus, seats, lifecycle, settings, health, logs."""

@@ -1,0 +1,202 @@
+"""NATS, as the subject table allows it: tell, hear, ask, answer."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from pydantic import ValidationError
+
+from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
+from callbot.schemas.audio import MalformedAudio
+from callbot.schemas.message import Refusal, Wire
+from callbot.schemas.subjects import SERVICES, Question, Subject
+
+M = TypeVar("M", bound=Wire)
+A = TypeVar("A", bound=Wire)
+log = logging.getLogger(__name__)
+
+REFUSED_HEADER = "Callbot-Refused"
+CONNECT_TIMEOUT_S = 10.0
+PENDING_MESSAGES = 4096
+"""A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
+
+
+class Listening:
+    """One subscription."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    async def stop(self) -> None:
+        """Nothing is delivered after this returns. Safe to call twice, and on a broken connection."""
+        try:
+            await self._subscription.unsubscribe()
+        except (NatsError, ConnectionError) as e:
+            log.debug("already unsubscribed", extra={"reason": str(e)})
+
+
+class Bus:
+    def __init__(self, client: Client, service: str) -> None:
+        self._client = client
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.service = service
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._client.is_connected)
+
+    async def tell(self, row: Subject[M], message: M, **ids: str) -> None:
+        """At most once. Raises NotAllowed, TimedOut (the connection is away and its buffer full)."""
+        self._check(row, speaks=True)
+        try:
+            await self._client.publish(row.of(**ids), message.encode())
+        except NatsError as e:
+            raise TimedOut(f"{row.name}: {e}") from e
+
+    async def ask(self, row: Question[M, A], message: M, *, timeout_s: float, **ids: str) -> A:
+        """Raises Refused, NoResponders, TimedOut, NotAllowed."""
+        self._check(row, speaks=True)
+        try:
+            reply = await self._client.request(row.of(**ids), message.encode(), timeout=timeout_s)
+        except NoRespondersError as e:
+            raise NoResponders(row.name) from e
+        except (NatsTimeout, NatsError) as e:
+            raise TimedOut(f"{row.name}: no answer in {timeout_s} s") from e
+        if reply.headers and REFUSED_HEADER in reply.headers:
+            refusal = Refusal.decode(reply.data)
+            raise Refused(refusal.code, refusal.message, refusal.details)
+        try:
+            return row.answer.decode(reply.data)
+        except ValidationError as e:
+            raise TimedOut(f"{row.name}: an answer that cannot be read") from e
+
+    async def hear(
+        self, row: Subject[M], on: Callable[[M], None], *, queue: str = "", **ids: str
+    ) -> Listening:
+        """`on` gets one message at a time, in order; it must be quick. Ids not given match anything."""
+        self._check(row, speaks=False)
+
+        async def deliver(msg: Msg) -> None:
+            message = _decode(row, msg)
+            if message is not None:
+                try:
+                    on(message)
+                except Exception:
+                    log.exception("a message could not be handled", extra={"subject": row.name})
+
+        return await self._subscribe(row, deliver, queue, ids)
+
+    async def answer(
+        self, row: Question[M, A], on: Callable[[M], Awaitable[A]], *, queue: str = "", **ids: str
+    ) -> Listening:
+        """Each request gets a task of its own; tasks begin in the order of the requests."""
+        self._check(row, speaks=False)
+
+        async def respond(message: M, msg: Msg) -> None:
+            try:
+                await msg.respond((await on(message)).encode())
+            except Silent:
+                return
+            except Refused as e:
+                refusal = Refusal(code=e.code, message=e.message, details=e.details)
+                await self._client.publish(msg.reply, refusal.encode(), headers={REFUSED_HEADER: "1"})
+            except Exception:
+                log.exception("a request could not be answered", extra={"subject": row.name})
+
+        async def deliver(msg: Msg) -> None:
+            message = _decode(row, msg)
+            if message is not None:
+                task = asyncio.create_task(respond(message, msg))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+        return await self._subscribe(row, deliver, queue, ids)
+
+    async def flush(self, timeout_s: float = 2.0) -> None:
+        """Returns when the server has seen everything sent so far. Raises TimedOut."""
+        try:
+            await self._client.flush(timeout=max(1, int(timeout_s)))
+        except NatsError as e:
+            raise TimedOut(f"flush: {e}") from e
+
+    def jetstream(self, timeout_s: float = 2.0) -> JetStreamContext:
+        return self._client.jetstream(timeout=timeout_s)
+
+    async def _subscribe(
+        self, row: Subject[Any], deliver: Callable[[Msg], Awaitable[None]], queue: str, ids: dict[str, str]
+    ) -> Listening:
+        subject = row.of(**ids) if ids else row.wildcard
+        return Listening(
+            await self._client.subscribe(
+                subject, queue=queue, cb=deliver, pending_msgs_limit=PENDING_MESSAGES
+            )
+        )
+
+    def _check(self, row: Subject[Any], *, speaks: bool) -> None:
+        if self.service not in (row.speakers if speaks else row.listeners):
+            raise NotAllowed(f"{self.service} does not {'speak' if speaks else 'listen'} on {row.name}")
+
+
+def _decode(row: Subject[M], msg: Msg) -> M | None:
+    try:
+        return row.message.decode(msg.data)
+    except (ValidationError, MalformedAudio) as e:
+        log.error("a message that cannot be read", extra={"subject": row.name, "reason": type(e).__name__})
+        return None
+
+
+@asynccontextmanager
+async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
+    """A bus for one service, reconnecting for ever. Raises SettingsError when no server answers at first.
+
+    Pings every second: a server that dies without a word is noticed within two.
+    """
+    if speaks_as not in SERVICES:
+        raise SettingsError(f"no such service: {speaks_as}")
+
+    async def on_error(e: Exception) -> None:
+        log.warning("bus", extra={"error": type(e).__name__, "reason": str(e)})
+
+    async def on_disconnect() -> None:
+        log.warning("the bus is away")
+
+    async def on_reconnect() -> None:
+        log.warning("the bus is back")
+
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            client = await nats.connect(
+                nats_url,
+                name=speaks_as,
+                inbox_prefix=f"_INBOX.{speaks_as}".encode(),
+                ping_interval=1,
+                max_outstanding_pings=2,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,
+                error_cb=on_error,
+                disconnected_cb=on_disconnect,
+                reconnected_cb=on_reconnect,
+            )
+    except (TimeoutError, OSError, NatsError) as e:
+        raise SettingsError("NATS does not answer at NATS_URL") from e
+    try:
+        yield Bus(client, speaks_as)
+    finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    try:
+        await asyncio.wait_for(client.drain(), 1.5)
+    except (NatsError, TimeoutError, ConnectionError):
+        await client.close()

@@ -1,0 +1,293 @@
+"""The worker's half of a seat: take what is offered, beat, report until heard, give up what is not ours."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from callbot.runtime.bus import Bus, Listening
+from callbot.runtime.errors import BusError, NoResponders, Refused, Silent, TimedOut
+from callbot.schemas.calls import CallBrief
+from callbot.schemas.message import Receipt, Wire
+from callbot.schemas.seats import CallOver, Role, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
+from callbot.schemas.subjects import CALL_OVER, SEAT_MOVED, SEAT_RENEW, WORKER_BEAT, Question
+
+M = TypeVar("M", bound=Wire)
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.15
+OPEN_WITHIN_S = 1.0
+REPORT_TIMEOUT_S = 0.5
+REPORT_PAUSE_S = 0.1
+REPORT_FOR_S = 30.0
+RENEW_AFTER_S = 30.0
+RENEW_EVERY_S = 5.0
+
+
+class Lease:
+    """One held seat of one call, until it is given up."""
+
+    def __init__(
+        self, bus: Bus, offer: SeatOffer, worker_id: str, give_up: Callable[["Lease"], None]
+    ) -> None:
+        self.call_id = offer.call_id
+        self.epoch = offer.epoch
+        self.role = offer.role
+        self.brief: CallBrief = offer.brief
+        self.from_seq = offer.from_seq
+        self.worker_id = worker_id
+        self.over = False
+        self.heard_at_s = time.monotonic()
+        self._bus = bus
+        self._give_up = give_up
+
+    def admits(self, epoch: int) -> bool:
+        """Is a message of this epoch ours? A newer one means that the seat has moved on: it is given up."""
+        if self.over or epoch < self.epoch:
+            return False
+        if epoch > self.epoch:
+            self.give_up("superseded")
+            return False
+        self.heard_at_s = time.monotonic()
+        return True
+
+    def give_up(self, reason: str) -> None:
+        if not self.over:
+            self.over = True
+            log.info("seat given up", extra={"call_id": self.call_id, "epoch": self.epoch, "reason": reason})
+            self._give_up(self)
+
+    async def report(self, row: Question[M, Receipt], message: M) -> bool:
+        """Repeats the message until the gateway has answered. False: the seat is gone, or nobody heard."""
+        give_up_at_s = time.monotonic() + REPORT_FOR_S
+        while not self.over and time.monotonic() < give_up_at_s:
+            try:
+                receipt = await self._bus.ask(row, message, timeout_s=REPORT_TIMEOUT_S, call_id=self.call_id)
+            except (TimedOut, NoResponders):
+                await asyncio.sleep(REPORT_PAUSE_S)
+                continue
+            except Refused as e:
+                log.error("a report was refused", extra={"call_id": self.call_id, "reason": str(e)})
+                return False
+            if not receipt.accepted:
+                self.give_up("report not accepted")
+            return receipt.accepted
+        return False
+
+    async def renew(self) -> bool | None:
+        """Is the seat still ours? None: it could not be found out (our link may be down)."""
+        question = SeatRenew(role=self.role, epoch=self.epoch, worker_id=self.worker_id)
+        try:
+            receipt = await self._bus.ask(SEAT_RENEW, question, timeout_s=2.0, call_id=self.call_id)
+        except NoResponders:
+            return False
+        except BusError:
+            return None
+        return receipt.accepted
+
+
+class SeatWork(Protocol):
+    """What a worker does for one call whose seat it holds."""
+
+    async def open(self) -> None:
+        """Subscribe to the call's subjects; the seat is accepted after this returns."""
+
+    async def close(self) -> None:
+        """The seat is gone. Stop everything, leave nothing behind, do not raise."""
+
+
+class _Held:
+    def __init__(self, lease: Lease, work: SeatWork) -> None:
+        self.lease = lease
+        self.work = work
+        self.listening: list[Listening] = []
+        self.unanswered_renewals = 0
+
+    async def close(self) -> None:
+        try:
+            await self.work.close()
+        except Exception:
+            log.exception("a seat did not close cleanly", extra={"call_id": self.lease.call_id})
+        for listening in self.listening:
+            await listening.stop()
+
+
+class SeatHolder:
+    """All the seats of one worker. Use as an async context manager; leaves its queue group while full."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        role: Role,
+        offers: Question[SeatOffer, SeatAccept],
+        worker_id: str,
+        room: int,
+        take: Callable[[Lease], SeatWork],
+        vital: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`vital`: a worker whose models are stuck must not beat; a stuck process equals a dead one."""
+        self._bus = bus
+        self._role = role
+        self._offers = offers
+        self._worker_id = worker_id
+        self._room = room
+        self._take = take
+        self._vital = vital
+        self._held: dict[str, _Held] = {}
+        self._opening = 0
+        self._group: Listening | None = None
+        self._leaving = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def live_calls(self) -> int:
+        return len(self._held)
+
+    @property
+    def taking(self) -> bool:
+        """Would an offer be taken?"""
+        return self._group is not None
+
+    async def __aenter__(self) -> Self:
+        await self._join()
+        self._spawn(self._beat_for_ever())
+        self._spawn(self._renew_for_ever())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._quit_group()
+        for held in list(self._held.values()):
+            held.lease.over = True
+            await held.close()
+        self._held.clear()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def leave(self, within_s: float) -> None:
+        """Take nothing more, say so, and wait for the seats to be moved; returns after `within_s` anyway."""
+        self._leaving = True
+        await self._quit_group()
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+        except TimeoutError:
+            log.warning("leaving with seats held", extra={"seats": len(self._held)})
+
+    async def _join(self) -> None:
+        if self._group is None and not self._leaving:
+            self._group = await self._bus.answer(self._offers, self._on_offer, queue=self._offers.name)
+
+    async def _quit_group(self) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            await group.stop()
+
+    async def _on_offer(self, offer: SeatOffer) -> SeatAccept:
+        older = self._held.get(offer.call_id)
+        if self._leaving or not self._vital() or (older and older.lease.epoch >= offer.epoch):
+            raise Silent
+        if older is None and len(self._held) + self._opening >= self._room:
+            raise Silent
+        self._opening += 1
+        try:
+            await self._open(offer)
+        finally:
+            self._opening -= 1
+        if len(self._held) >= self._room:
+            await self._quit_group()
+        return SeatAccept(worker_id=self._worker_id, epoch=offer.epoch)
+
+    async def _open(self, offer: SeatOffer) -> None:
+        older = self._held.pop(offer.call_id, None)
+        if older is not None:
+            older.lease.over = True
+            await older.close()
+        lease = Lease(self._bus, offer, self._worker_id, self._given_up)
+        held = _Held(lease, self._take(lease))
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(held.close)
+            try:
+                async with asyncio.timeout(OPEN_WITHIN_S):
+                    await held.work.open()
+                    held.listening = await self._watch(lease)
+                    await self._bus.flush()
+                if lease.over:
+                    raise Silent
+            except (TimeoutError, BusError) as e:
+                log.warning("a seat could not be taken", extra={"call_id": lease.call_id, "reason": str(e)})
+                raise Silent from e
+            undo.pop_all()
+        self._held[lease.call_id] = held
+        self._empty.clear()
+
+    async def _watch(self, lease: Lease) -> list[Listening]:
+        def moved(message: SeatMoved) -> None:
+            if message.role == lease.role and message.epoch > lease.epoch:
+                lease.give_up("moved")
+
+        def call_over(_: CallOver) -> None:
+            lease.give_up("call over")
+
+        return [
+            await self._bus.hear(SEAT_MOVED, moved, call_id=lease.call_id),
+            await self._bus.hear(CALL_OVER, call_over, call_id=lease.call_id),
+        ]
+
+    def _given_up(self, lease: Lease) -> None:
+        held = self._held.get(lease.call_id)
+        if held is not None and held.lease is lease:
+            del self._held[lease.call_id]
+            self._spawn(self._close(held))
+
+    async def _close(self, held: _Held) -> None:
+        await held.close()
+        if not self._held:
+            self._empty.set()
+        if len(self._held) < self._room:
+            await self._join()
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            if self._vital() and self._bus.is_connected:
+                beat = WorkerBeat(
+                    worker_id=self._worker_id,
+                    role=self._role,
+                    seats=len(self._held),
+                    room=self._room,
+                    leaving=self._leaving,
+                )
+                try:
+                    await self._bus.tell(WORKER_BEAT, beat, worker_id=self._worker_id)
+                except BusError as e:
+                    log.warning("could not beat", extra={"reason": str(e)})
+            await asyncio.sleep(BEAT_S)
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            for held in list(self._held.values()):
+                if time.monotonic() - held.lease.heard_at_s > RENEW_AFTER_S:
+                    await self._renew(held)
+
+    async def _renew(self, held: _Held) -> None:
+        ours = await held.lease.renew()
+        if ours:
+            held.unanswered_renewals = 0
+            held.lease.heard_at_s = time.monotonic()
+        elif ours is False:
+            held.unanswered_renewals += 1
+            if held.unanswered_renewals >= 2:
+                held.lease.give_up("not renewed")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,56 @@
+"""A service from start to stop: settings, logs, event loop, SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from callbot.runtime.errors import CallbotError
+from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.telemetry import set_up_logs
+
+S = TypeVar("S", bound=ServiceSettings)
+log = logging.getLogger(__name__)
+
+
+async def stop_requested() -> None:
+    """Returns when the process is asked to stop (SIGTERM or SIGINT)."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()
+    log.info("stopping")
+
+
+def run(serve: Callable[[S], Coroutine[None, None, None]], settings_type: type[S], service: str) -> None:
+    """Run a service until it stops. A wrong setting is one sentence and exit code 1."""
+    try:
+        settings = settings_type()
+    except ValidationError as e:
+        wrong = "; ".join(f"{'.'.join(map(str, x['loc'])).upper()}: {x['msg']}" for x in e.errors())
+        sys.exit(f"{service}: the settings are wrong: {wrong}")
+    set_up_logs(
+        service,
+        as_json=settings.log_format == "json",
+        level=settings.log_level,
+        show_pii=settings.log_pii,
+    )
+    try:
+        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+            runner.run(serve(settings))
+    except CallbotError as e:
+        log.error("cannot run", extra={"reason": str(e)})
+        sys.exit(f"{service}: {e}")
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop
+
+    return uvloop.new_event_loop

@@ -1,0 +1,1 @@
+"""Every message and every subject of CallBot Studio, once."""

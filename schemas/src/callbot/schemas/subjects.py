@@ -1,0 +1,159 @@
+"""The whole conversation on one screen: every subject, who speaks on it and who listens.
+
+The only place where a subject exists. The bus refuses a service that is not on the arrow; the AsyncAPI
+documents, the README's diagram and the NATS permissions are generated from these tables.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from callbot.schemas.audio import BotAudio, CallerAudio
+from callbot.schemas.bots import Bot, BotPage, BotRef, CreateBot, Deleted, ListBots, UpdateBot
+from callbot.schemas.calls import AdmitStream, CallBrief, CallEvent, CallRoute, ReenterCall, RouteCall
+from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnAnswered, TurnCancelled, TurnOpened
+from callbot.schemas.message import Receipt, Wire
+from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
+from callbot.schemas.speech import EarsProgress, TurnEnded
+
+M = TypeVar("M", bound=Wire)
+A = TypeVar("A", bound=Wire)
+
+SERVICES: Final = ("gateway", "call-router", "stt-worker", "dialog-worker", "tts-worker")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_SAFE_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Subject(Generic[M]):
+    """One row: what is said here (`message`), by whom, to whom."""
+
+    name: str
+    template: str
+    message: type[M]
+    speakers: frozenset[str]
+    listeners: frozenset[str]
+
+    @property
+    def wildcard(self) -> str:
+        return _PLACEHOLDER.sub("*", self.template)
+
+    def of(self, **ids: str) -> str:
+        """The concrete subject. Raises ValueError for an id that may not become part of a subject."""
+        for name, value in ids.items():
+            if not _SAFE_TOKEN.fullmatch(value):
+                raise ValueError(f"{name}={value!r} cannot be part of a subject")
+        return self.template.format(**ids)
+
+
+@dataclass(frozen=True)
+class Question(Subject[M], Generic[M, A]):
+    """A subject whose message is answered by exactly one listener, or refused."""
+
+    answer: type[A]
+
+
+def _arrow(who: str) -> tuple[frozenset[str], frozenset[str]]:
+    speakers, listeners = (frozenset(s.strip() for s in side.split(",")) for side in who.split("->"))
+    unknown = (speakers | listeners) - set(SERVICES)
+    if unknown:
+        raise ValueError(f"no such service: {', '.join(sorted(unknown))}")
+    return speakers, listeners
+
+
+def _tell(name: str, template: str, message: type[M], who: str) -> Subject[M]:
+    return Subject(name, template, message, *_arrow(who))
+
+
+def _ask(name: str, template: str, message: type[M], answer: type[A], who: str) -> Question[M, A]:
+    return Question(name, template, message, *_arrow(who), answer)
+
+
+WORKERS: Final = "stt-worker, dialog-worker, tts-worker"
+
+# fmt: off
+# ruff: noqa: E501
+# The seats                name               subject                             message         answer       who speaks -> who listens
+EARS_OFFER      = _ask ("ears_offer",      "seats.ears.offer",                 SeatOffer,      SeatAccept, "gateway -> stt-worker")
+MIND_OFFER      = _ask ("mind_offer",      "seats.mind.offer",                 SeatOffer,      SeatAccept, "gateway -> dialog-worker")
+MOUTH_OFFER     = _ask ("mouth_offer",     "seats.mouth.offer",                SeatOffer,      SeatAccept, "gateway -> tts-worker")
+SEAT_RENEW      = _ask ("seat_renew",      "call.{call_id}.seat.renew",        SeatRenew,      Receipt,    f"{WORKERS} -> gateway")
+SEAT_MOVED      = _tell("seat_moved",      "call.{call_id}.seat.moved",        SeatMoved,                  f"gateway -> {WORKERS}")
+CALL_OVER       = _tell("call_over",       "call.{call_id}.over",              CallOver,                   f"gateway -> {WORKERS}")
+WORKER_BEAT     = _tell("worker_beat",     "workers.{worker_id}.beat",         WorkerBeat,                 f"{WORKERS} -> gateway")
+
+# A live call
+CALLER_AUDIO    = _tell("caller_audio",    "call.{call_id}.audio.in",          CallerAudio,                "gateway -> stt-worker")
+EARS_PROGRESS   = _tell("ears_progress",   "call.{call_id}.ears.progress",     EarsProgress,               "stt-worker -> gateway")
+TURN_ENDED      = _ask ("turn_ended",      "call.{call_id}.turn.ended",        TurnEnded,      Receipt,    "stt-worker -> gateway")
+TURN_OPENED     = _ask ("turn_opened",     "call.{call_id}.turn.opened",       TurnOpened,     Receipt,    "gateway -> dialog-worker")
+TURN_CANCELLED  = _tell("turn_cancelled",  "call.{call_id}.turn.cancelled",    TurnCancelled,              "gateway -> dialog-worker, tts-worker")
+TURN_ANSWERED   = _ask ("turn_answered",   "call.{call_id}.turn.answered",     TurnAnswered,   Receipt,    "dialog-worker -> gateway")
+SAY_SENTENCE    = _ask ("say_sentence",    "call.{call_id}.sentence.say",      SaySentence,    Receipt,    "gateway -> tts-worker")
+SENTENCE_FAILED = _ask ("sentence_failed", "call.{call_id}.sentence.failed",   SentenceFailed, Receipt,    "tts-worker -> gateway")
+BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         BotAudio,                   "tts-worker -> gateway")
+
+# Around a call
+CALL_ROUTE      = _ask ("call_route",      "calls.route",                      RouteCall,      CallRoute,  "gateway -> call-router")
+CALL_ADMIT      = _ask ("call_admit",      "calls.admit",                      AdmitStream,    CallBrief,  "gateway -> call-router")
+CALL_REENTER    = _ask ("call_reenter",    "calls.reenter",                    ReenterCall,    CallRoute,  "gateway -> call-router")
+BOT_CREATE      = _ask ("bot_create",      "bots.create",                      CreateBot,      Bot,        "gateway -> call-router")
+BOT_GET         = _ask ("bot_get",         "bots.get",                         BotRef,         Bot,        "gateway -> call-router")
+BOT_LIST        = _ask ("bot_list",        "bots.list",                        ListBots,       BotPage,    "gateway -> call-router")
+BOT_UPDATE      = _ask ("bot_update",      "bots.update",                      UpdateBot,      Bot,        "gateway -> call-router")
+BOT_DELETE      = _ask ("bot_delete",      "bots.delete",                      BotRef,         Deleted,    "gateway -> call-router")
+
+# Remembered
+CALL_EVENT      = _tell("call_event",      "events.{call_id}",                 CallEvent,                  "gateway -> call-router")
+# fmt: on
+
+SUBJECTS: Final[tuple[Subject[Wire], ...]] = tuple(
+    v for v in list(globals().values()) if isinstance(v, Subject)
+)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream; its consumers are durable and pulled."""
+
+    name: str
+    subject: Subject[CallEvent]
+    creator: str
+    consumers: dict[str, str]
+    """Durable name → the service that pulls it."""
+    max_age_s: int
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A JetStream key-value bucket."""
+
+    name: str
+    creator: str
+    writers: frozenset[str]
+    readers: frozenset[str]
+    ttl_s: int
+    max_bytes: int
+
+
+CALL_EVENTS: Final = Stream(
+    name="call-events",
+    subject=CALL_EVENT,
+    creator="call-router",
+    consumers={"records": "call-router"},
+    max_age_s=7 * 24 * 3600,
+    max_bytes=256 * 1024 * 1024,
+)
+CALLS: Final = Bucket(
+    name="calls",
+    creator="call-router",
+    writers=frozenset({"gateway"}),
+    readers=frozenset({"gateway", "call-router"}),
+    ttl_s=6 * 3600,
+    max_bytes=256 * 1024 * 1024,
+)
+STREAMS: Final = (CALL_EVENTS,)
+BUCKETS: Final = (CALLS,)
+
+OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}
