@@ -72,6 +72,7 @@ class Seat:
     closed: bool = False
     _epochs_used: int = 0
     _cycle_began_at_ms: float | None = None
+    _sought_at_ms: float = 0.0
     _seeking: bool = False
     _fell_back: bool = False
     _next_offer_at_ms: float = 0.0
@@ -94,6 +95,7 @@ class Seat:
         self._fell_back = False
         self._next_offer_at_ms = max(now_ms, earliest_ms)
         self._cycle_began_at_ms = self._next_offer_at_ms
+        self._sought_at_ms = now_ms
         return self._offer_if_due(now_ms)
 
     def accepted(self, epoch: int, worker_id: str, now_ms: float) -> list[Effect]:
@@ -145,7 +147,7 @@ class Seat:
         if self.holder is not None:
             self.holder.heard_at_ms = now_ms
         if self._seeking:
-            self._cycle_began_at_ms = now_ms
+            self._sought_at_ms = now_ms
             self._next_offer_at_ms = now_ms
             self.offered_epoch = None
 
@@ -163,9 +165,8 @@ class Seat:
         return effects + self.seek(now_ms)
 
     def _fall_back_if_due(self, now_ms: float) -> list[Effect]:
-        began_ms = self._cycle_began_at_ms
         waiting = self._seeking and self.holder is None and not self._fell_back
-        if waiting and began_ms is not None and now_ms - began_ms >= FALLBACK_AFTER_MS:
+        if waiting and now_ms - self._sought_at_ms >= FALLBACK_AFTER_MS:
             self._fell_back = True
             return [FallBack(f"nobody took the seat of the {self.role} in {FALLBACK_AFTER_MS} ms")]
         return []

@@ -14,12 +14,13 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
+from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
 from callbot.schemas.audio import MalformedAudio
 from callbot.schemas.message import Refusal, Wire
-from callbot.schemas.subjects import SERVICES, Question, Subject
+from callbot.schemas.subjects import SERVICES, Bucket, Question, Subject
 
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -131,6 +132,27 @@ class Bus:
 
     def jetstream(self, timeout_s: float = 2.0) -> JetStreamContext:
         return self._client.jetstream(timeout=timeout_s)
+
+    async def remember(
+        self, row: Subject[M], message: M, *, message_id: str, timeout_s: float, **ids: str
+    ) -> None:
+        """Into the stream that holds this subject, once by its id. Raises TimedOut when it is not stored."""
+        self._check(row, speaks=True)
+        try:
+            await self.jetstream(timeout_s).publish(
+                row.of(**ids), message.encode(), timeout=timeout_s, headers={"Nats-Msg-Id": message_id}
+            )
+        except NatsError as e:
+            raise TimedOut(f"{row.name}: not stored: {type(e).__name__}") from e
+
+    async def bucket(self, bucket: Bucket) -> KeyValue:
+        """Raises NotAllowed, TimedOut (the bucket's leader or the server is away, or it does not exist)."""
+        if self.service not in bucket.writers | bucket.readers:
+            raise NotAllowed(f"{self.service} has no part in the bucket {bucket.name}")
+        try:
+            return await self.jetstream().key_value(bucket.name)
+        except NatsError as e:
+            raise TimedOut(f"bucket {bucket.name}: {type(e).__name__}") from e
 
     async def _subscribe(
         self, row: Subject[Any], deliver: Callable[[Msg], Awaitable[None]], queue: str, ids: dict[str, str]

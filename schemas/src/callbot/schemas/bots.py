@@ -1,10 +1,17 @@
 """A bot, and what the public API takes and gives of it (public contract, "Bots")."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 from callbot.schemas.message import BotId, Message, Timestamp, UserId
 
@@ -52,7 +59,7 @@ def _absolute_url(url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError as e:
         raise ValueError("must be an absolute https URL") from e
-    if parts.scheme not in ("https", "http") or not host or parts.username or not url.isprintable():
+    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or not url.isprintable():
         raise ValueError("must be an absolute https URL without user and password")
     if parts.fragment or " " in url:
         raise ValueError("must be an absolute https URL without spaces or fragment")
@@ -119,8 +126,12 @@ class BotPatch(Message):
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
 
+    @model_serializer(mode="wrap")
+    def _only_what_changes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {field: value for field, value in dump(self).items() if field in self.model_fields_set}
+
     def changes(self) -> dict[str, object]:
-        return self.model_dump(exclude_unset=True, mode="json")
+        return self.model_dump(mode="json")
 
 
 class Bot(Message):
@@ -170,6 +181,10 @@ class UpdateBot(Message):
     user_id: UserId
     bot_id: BotId
     changes: BotPatch
+
+    def encode(self) -> bytes:
+        """Only what is present: an absent field of a patch is no change."""
+        return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 
 class ListBots(Message):

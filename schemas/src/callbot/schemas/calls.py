@@ -141,15 +141,21 @@ class TurnDone(Message):
     turn: TurnRecord
 
 
+Stage = Literal["ears", "mind", "mouth", "webhook", "call"]
+EndReason = Literal[
+    "caller_hung_up", "bot_hung_up", "transferred", "failed", "too_long", "line_lost", "deploy"
+]
+
+
 class StageFallback(Message):
     kind: Literal["fallback"] = "fallback"
-    stage: Literal["ears", "mind", "mouth", "webhook", "language_model"]
+    stage: Stage
     reason: str
 
 
 class CallEnded(Message):
     kind: Literal["ended"] = "ended"
-    reason: Literal["caller_hung_up", "bot_hung_up", "transferred", "failed", "too_long", "deploy"]
+    reason: EndReason
     duration_ms: int
 
 

@@ -1,0 +1,5 @@
+"""`python -m callbot.gateway`"""
+
+from callbot.gateway.main import main
+
+main()

@@ -1,0 +1,69 @@
+"""All live calls of one gateway: one clock for them, and the way out when the gateway stops."""
+
+import asyncio
+import logging
+
+from callbot.gateway.live_call import LiveCall, Platform
+
+log = logging.getLogger(__name__)
+TICK_S = 0.04
+STALLED_AFTER_S = 0.3
+"""A tick that is this late means that the process slept: missing beats prove nothing then."""
+FORGET_BEATS_EVERY_TICKS = 1000
+
+
+class Calls:
+    def __init__(self, platform: Platform, room: int) -> None:
+        self.platform = platform
+        self._room = room
+        self._live: dict[str, LiveCall] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    @property
+    def full(self) -> bool:
+        return len(self._live) >= self._room
+
+    async def add(self, call: LiveCall) -> None:
+        """A second stream of the same call replaces the first."""
+        older = self._live.pop(call.brief.call_id, None)
+        self._live[call.brief.call_id] = call
+        self._empty.clear()
+        if older is not None:
+            await older.abandon()
+
+    def remove(self, call: LiveCall) -> None:
+        if self._live.get(call.brief.call_id) is call:
+            del self._live[call.brief.call_id]
+        if not self._live:
+            self._empty.set()
+
+    async def tick_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_at_s = loop.time() + TICK_S
+        ticks = 0
+        while True:
+            await asyncio.sleep(max(0.0, due_at_s - loop.time()))
+            late_s = loop.time() - due_at_s
+            due_at_s = max(due_at_s + TICK_S, loop.time())
+            ticks += 1
+            if ticks % FORGET_BEATS_EVERY_TICKS == 0:
+                self.platform.beats.forget_old()
+            for call in list(self._live.values()):
+                try:
+                    call.tick(stalled=late_s > STALLED_AFTER_S)
+                except Exception:
+                    log.exception("a call's tick failed", extra={"call_id": call.brief.call_id})
+
+    async def drain(self, within_s: float) -> None:
+        """Wait for the calls to end; what lives on after that goes on at another gateway."""
+        self.draining = True
+        try:
+            await asyncio.wait_for(self._empty.wait(), within_s)
+        except TimeoutError:
+            log.warning("calls move to another gateway", extra={"calls": len(self._live)})
+            await asyncio.gather(*(call.abandon() for call in list(self._live.values())))

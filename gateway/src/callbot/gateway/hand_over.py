@@ -1,0 +1,191 @@
+"""What is not settled goes to whoever holds the seat: audio to the ears, the open turn to the mind, sentences
+to the mouth. The same code serves the first holder and every later one."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from callbot.gateway.caller_audio import CallerFrames
+from callbot.gateway.conversation import Conversation
+from callbot.gateway.seating import Beats, Seating
+from callbot.runtime.bus import Bus
+from callbot.runtime.errors import BusError, NoResponders
+from callbot.schemas.audio import FRAME_MS, CallerAudio
+from callbot.schemas.calls import CallBrief
+from callbot.schemas.dialog import SaySentence, TurnCancelled
+from callbot.schemas.seats import Role
+from callbot.schemas.subjects import CALLER_AUDIO, SAY_SENTENCE, TURN_CANCELLED, TURN_OPENED
+
+log = logging.getLogger(__name__)
+RECEIPT_WITHIN_S = 0.5
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class HandOver:
+    """The gateway's inboxes of one call, its three seats, and the way from the ones to the others."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        brief: CallBrief,
+        beats: Beats,
+        frames: CallerFrames,
+        conversation: Conversation,
+        spawn: Spawn,
+    ) -> None:
+        self.seating = Seating(bus, brief, beats, self, spawn)
+        self.ears_gone_since_ms: float | None = None
+        self._bus = bus
+        self._call_id = brief.call_id
+        self._clock = beats.clock
+        self._frames = frames
+        self._conversation = conversation
+        self._spawn = spawn
+        self._next_seq = 0
+        self._live_from_seq = 0
+        self._feeding = False
+        self._handing_sentences = False
+        self._handed: set[tuple[int, int, int]] = set()
+
+    # What the seats say
+
+    def first_frame_wanted(self) -> int:
+        return self._frames.keep_from_seq
+
+    def installed(self, role: Role, epoch: int) -> None:
+        if role is Role.EARS:
+            self.ears_gone_since_ms = None
+            self._next_seq = self._frames.keep_from_seq
+            self._live_from_seq = self._frames.next_seq
+            self._spawn(self.feed_ears())
+        elif role is Role.MIND:
+            self._spawn(self._hand_turn(epoch))
+        else:
+            self.hand_sentences()
+
+    def fell_back(self, role: Role, reason: str) -> None:
+        turn = self._conversation.turns.current
+        if role is Role.EARS:
+            self.ears_gone_since_ms = self._clock()
+            if turn is None:
+                self._conversation.apologise("ears", reason)
+        elif role is Role.MIND and turn is not None and turn.thinking:
+            self._conversation.apologise("mind", reason)
+        elif role is Role.MOUTH and self._conversation.playout.unconfirmed():
+            self._conversation.apologise("mouth", reason)
+
+    def dropped(self, role: Role, item: str) -> None:
+        number = int(item.rpartition(":")[2])
+        if role is Role.EARS:
+            self._frames.settle(self._frames.next_seq)
+            self._conversation.apologise("ears", f"poison {item}")
+        elif role is Role.MIND:
+            self._conversation.apologise("mind", f"poison {item}")
+        else:
+            self._conversation.sentence_lost(int(item.split(":")[1]), number, f"poison {item}")
+
+    # To the ears
+
+    async def feed_ears(self) -> None:
+        """Sends the frames that the holder has not been sent; in order, whoever calls."""
+        if self._feeding:
+            return
+        self._feeding = True
+        try:
+            while self._bus.is_connected:
+                epoch = self.seating.epoch(Role.EARS)
+                self._next_seq = max(self._next_seq, self._frames.keep_from_seq)
+                frame = self._frames.get(self._next_seq)
+                if not epoch or frame is None:
+                    return
+                replayed = frame.seq < self._live_from_seq
+                self._next_seq += 1
+                audio = CallerAudio(epoch, frame.seq, frame.seq * FRAME_MS, frame.payload, replayed)
+                await self._bus.tell(CALLER_AUDIO, audio, call_id=self._call_id)
+        except BusError as e:
+            log.warning("caller audio not sent", extra={"call_id": self._call_id, "reason": str(e)})
+        finally:
+            self._feeding = False
+
+    def ears_settled(self, keep_from_seq: int) -> None:
+        self._frames.settle(keep_from_seq)
+        self.seating.works_on(Role.EARS, f"audio:{self._frames.keep_from_seq}")
+
+    # To the mind
+
+    def hand_turn(self) -> None:
+        turn = self._conversation.turns.current
+        if turn is not None:
+            self.seating.works_on(Role.MIND, f"turn:{turn.number}")
+        epoch = self.seating.epoch(Role.MIND)
+        if epoch:
+            self._spawn(self._hand_turn(epoch))
+
+    async def _hand_turn(self, epoch: int) -> None:
+        """Until the holder has the open turn, the turn is answered, or the seat has moved."""
+        while self.seating.is_current(Role.MIND, epoch):
+            opened = self._conversation.turns.hand_over(epoch, self._clock())
+            if opened is None:
+                return
+            try:
+                receipt = await self._bus.ask(
+                    TURN_OPENED, opened, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
+                )
+            except NoResponders:
+                self.seating.unreachable(Role.MIND, epoch, "nobody listens")
+                return
+            except BusError:
+                continue
+            if not receipt.accepted:
+                self.seating.unreachable(Role.MIND, epoch, "not the holder")
+            return
+
+    async def cancel_turn(self, number: int) -> None:
+        try:
+            await self._bus.tell(TURN_CANCELLED, TurnCancelled(number=number), call_id=self._call_id)
+        except BusError as e:
+            log.warning("turn not cancelled", extra={"call_id": self._call_id, "reason": str(e)})
+
+    # To the mouth
+
+    def hand_sentences(self) -> None:
+        """Every sentence that is not complete and that this holder has not been given, in order."""
+        self.mouth_works()
+        if not self._handing_sentences:
+            self._handing_sentences = True
+            self._spawn(self._hand_sentences())
+
+    def mouth_works(self) -> None:
+        """Which sentence counts against the mouth's holder, should it be lost now."""
+        waiting = self._conversation.playout.unconfirmed()
+        item = f"sentence:{waiting[0].turn}:{waiting[0].number}" if waiting else None
+        self.seating.works_on(Role.MOUTH, item)
+
+    async def _hand_sentences(self) -> None:
+        try:
+            while (epoch := self.seating.epoch(Role.MOUTH)) and await self._hand_next_sentence(epoch):
+                pass
+        finally:
+            self._handing_sentences = False
+
+    async def _hand_next_sentence(self, epoch: int) -> bool:
+        waiting = self._conversation.playout.unconfirmed()
+        sentence = next((s for s in waiting if (epoch, s.turn, s.number) not in self._handed), None)
+        if sentence is None:
+            return False
+        message = SaySentence(epoch=epoch, turn=sentence.turn, sentence=sentence.number, text=sentence.text)
+        try:
+            receipt = await self._bus.ask(
+                SAY_SENTENCE, message, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
+            )
+        except NoResponders:
+            self.seating.unreachable(Role.MOUTH, epoch, "nobody listens")
+            return False
+        except BusError:
+            return True
+        if not receipt.accepted:
+            self.seating.unreachable(Role.MOUTH, epoch, "not the holder")
+            return False
+        self._handed = {h for h in self._handed if h[0] == epoch and h[1] == sentence.turn}
+        self._handed.add((epoch, sentence.turn, sentence.number))
+        return True

@@ -1,0 +1,11 @@
+"""The typed keys under which the application holds what its handlers need."""
+
+from aiohttp import web
+
+from callbot.gateway.calls import Calls
+from callbot.gateway.settings import Settings
+from callbot.runtime.bus import Bus
+
+BUS = web.AppKey("bus", Bus)
+SETTINGS = web.AppKey("settings", Settings)
+CALLS = web.AppKey("calls", Calls)

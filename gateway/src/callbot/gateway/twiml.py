@@ -1,0 +1,35 @@
+"""TwiML answers. Text is escaped; a document never ends in silence (no verb after it: the call ends)."""
+
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+from aiohttp import web
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+def answer(*verbs: str, status: int = 200) -> web.Response:
+    body = f"{HEAD}<Response>{''.join(verbs)}</Response>"
+    return web.Response(text=body, status=status, content_type="application/xml", charset="utf-8")
+
+
+def say(text: str) -> str:
+    return f"<Say>{escape(text)}</Say>"
+
+
+def hang_up() -> str:
+    return "<Hangup/>"
+
+
+def dial(number: str) -> str:
+    return f"<Dial>{escape(number)}</Dial>"
+
+
+def connect(*, stream_base: str, public_url: str, bot_id: str, call_id: str, token: str) -> str:
+    """`action` is where Twilio comes when the stream has ended, for whatever reason."""
+    action = f"{public_url}/v1/voice/next?call={quote(call_id)}"
+    stream = f"{stream_base}/voice/stream/{quote(bot_id)}"
+    return (
+        f"<Connect action={quoteattr(action)}><Stream url={quoteattr(stream)}>"
+        f'<Parameter name="token" value={quoteattr(token)}/></Stream></Connect>'
+    )

@@ -1,0 +1,130 @@
+"""What Twilio asks by HTTP: what to do with a call, what to do next, what to say when that failed."""
+
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+from nats.errors import Error as NatsError
+from pydantic import ValidationError
+
+from callbot.gateway import twiml
+from callbot.gateway.keys import BUS, CALLS, SETTINGS
+from callbot.gateway.settings import Settings
+from callbot.runtime.errors import BusError, Refused
+from callbot.schemas.calls import CallJournal, CallRoute, CallState, ReenterCall, RouteCall, RouteVerdict
+from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
+from callbot.schemas.subjects import CALL_REENTER, CALL_ROUTE
+from callbot.schemas.webhook import Action
+
+log = logging.getLogger(__name__)
+ROUTE_WITHIN_S = 2.0
+STREAMS_IN_A_MINUTE = 3
+
+INVALID_BOT = "Invalid bot"
+BOT_NOT_FOUND = "Bot not found"
+PAUSED = "This bot is not taking calls at the moment. Goodbye."
+BUSY = "I'm sorry, all lines are busy at the moment. Please call again later. Goodbye."
+BROKEN = "I'm sorry, something is wrong on our side. Please call again later. Goodbye."
+
+
+async def voice(request: web.Request) -> web.Response:
+    """`/v1/voice`: 200 with TwiML; 400 and 404 with the contract's sentences."""
+    fields = await _fields(request)
+    bot_id = fields.get("bot_id") or None
+    call_id = fields.get("CallSid") or None
+    if bot_id is None or not re.fullmatch(TOKEN_PATTERN, bot_id):
+        return twiml.answer(twiml.say(INVALID_BOT), status=400)
+    if call_id is not None and not re.fullmatch(CALL_ID_PATTERN, call_id):
+        return twiml.answer(twiml.say("Invalid call"), status=400)
+    if request.app[CALLS].draining or request.app[CALLS].full:
+        return twiml.answer(twiml.say(BUSY), twiml.hang_up())
+    question = RouteCall(
+        bot_id=bot_id,
+        call_id=call_id,
+        account_sid=fields.get("AccountSid", ""),
+        from_number=fields.get("From", ""),
+        to_number=fields.get("To", ""),
+    )
+    try:
+        route = await request.app[BUS].ask(CALL_ROUTE, question, timeout_s=ROUTE_WITHIN_S)
+    except Refused as e:
+        if e.code == "bot_not_found":
+            return twiml.answer(twiml.say(BOT_NOT_FOUND), status=404)
+        log.error("a call was refused", extra={"bot_id": bot_id, "reason": str(e)})
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    except BusError as e:
+        log.error("a call could not be routed", extra={"bot_id": bot_id, "reason": str(e)})
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    if route.verdict is RouteVerdict.PAUSED:
+        return twiml.answer(twiml.say(PAUSED), twiml.hang_up())
+    return twiml.answer(_connect(request.app[SETTINGS], route))
+
+
+async def voice_fallback(request: web.Request) -> web.Response:
+    """`/v1/voice/fallback`: Twilio does not play a 4xx answer; it comes here and hears the same sentence."""
+    fields = await _fields(request)
+    failed = parse_qs(urlsplit(fields.get("ErrorUrl", "")).query)
+    bot_id = (failed.get("bot_id") or [fields.get("bot_id", "")])[0]
+    sentence = BOT_NOT_FOUND if re.fullmatch(TOKEN_PATTERN, bot_id) else INVALID_BOT
+    return twiml.answer(twiml.say(sentence), twiml.hang_up())
+
+
+async def voice_next(request: web.Request) -> web.Response:
+    """`/v1/voice/next`: the stream has ended; the state of the call says what follows."""
+    fields = await _fields(request)
+    call_id = fields.get("call", "")
+    status = fields.get("CallStatus", "in-progress")
+    if not re.fullmatch(CALL_ID_PATTERN, call_id) or fields.get("CallSid", call_id) != call_id:
+        return twiml.answer(twiml.say("Invalid call"), status=400)
+    try:
+        found = await request.app[CALLS].platform.journals.read(call_id)
+    except (BusError, NatsError, TimeoutError, ValidationError) as e:
+        log.error("the state is out of reach", extra={"call_id": call_id, "reason": type(e).__name__})
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    journal = found[0] if found else None
+    if journal is None or status != "in-progress":
+        return twiml.answer(twiml.hang_up())
+    if journal.state is CallState.ENDED:
+        heard_transfer = journal.pending_action is Action.TRANSFER and journal.transfer_to
+        verb = twiml.dial(journal.transfer_to or "") if heard_transfer else ""
+        return twiml.answer(verb, twiml.hang_up())
+    if _too_many_streams(journal, datetime.now(UTC)):
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    return await _reenter(request, journal)
+
+
+async def _reenter(request: web.Request, journal: CallJournal) -> web.Response:
+    question = ReenterCall(call_id=journal.brief.call_id, bot_id=journal.brief.bot_id)
+    try:
+        route = await request.app[BUS].ask(CALL_REENTER, question, timeout_s=ROUTE_WITHIN_S)
+    except BusError as e:
+        log.error("a call cannot go on", extra={"call_id": question.call_id, "reason": str(e)})
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    return twiml.answer(_connect(request.app[SETTINGS], route))
+
+
+def _too_many_streams(journal: CallJournal, now: datetime) -> bool:
+    recent = [at for at in journal.streams_at if now - at < timedelta(seconds=60)]
+    return len(recent) >= STREAMS_IN_A_MINUTE
+
+
+def _connect(settings: Settings, route: CallRoute) -> str:
+    return twiml.connect(
+        stream_base=settings.stream_base,
+        public_url=settings.public_url,
+        bot_id=route.bot_id,
+        call_id=route.call_id,
+        token=route.token,
+    )
+
+
+async def _fields(request: web.Request) -> Mapping[str, str]:
+    """Query and form together; Twilio uses GET where the number is configured so."""
+    fields = dict(request.query)
+    if request.method == "POST":
+        form = await request.post()
+        fields.update({k: v for k, v in form.items() if isinstance(v, str)})
+    return fields
