@@ -1,0 +1,118 @@
+"""What a bot may be made of, and what its maker is told otherwise."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from callbot.schemas.bots import VOICE_PROVIDERS, BotDefinition, BotPatch
+
+GOOD: dict[str, Any] = {"goal": "Take bookings", "webhook": "https://example.com/hook"}
+WRONG: list[tuple[str, Any]] = [
+    ("goal", ""),
+    ("goal", "   "),
+    ("goal", "x" * 2001),
+    ("goal", "a\x00b"),
+    ("goal", 5),
+    ("goal", None),
+    ("goal", ["x"]),
+    ("webhook", ""),
+    ("webhook", "/hook"),
+    ("webhook", "example.com/hook"),
+    ("webhook", "//example.com/hook"),
+    ("webhook", "ftp://example.com/hook"),
+    ("webhook", "javascript:alert(1)"),
+    ("webhook", "https://"),
+    ("webhook", "https:///hook"),
+    ("webhook", "https://user@example.com/"),
+    ("webhook", "https://user:secret@example.com/"),
+    ("webhook", "https://:secret@example.com/"),
+    ("webhook", "https://example.com/a b"),
+    ("webhook", "https://example.com/\x00"),
+    ("webhook", "https://example.com/\r\nX: y"),
+    ("webhook", "https://example.com:99999/"),
+    ("webhook", "https://[::1"),
+    ("webhook", "https://example.com/#part"),
+    ("webhook", "https://example.com/" + "x" * 2000),
+    ("webhook", 5),
+    ("context", "x" * 20_001),
+    ("context", "\x00"),
+    ("voice", "joe"),
+    ("voice", "piper:"),
+    ("voice", ":joe"),
+    ("voice", "piper:a b"),
+    ("voice", "PIPER:joe"),
+    ("greeting", ""),
+    ("language", "english please"),
+    ("language", ""),
+    ("transfer_to", "0123"),
+    ("transfer_to", "+0123456789"),
+    ("transfer_to", "+1415555010012345"),
+    ("transfer_to", "+14155550100\n"),
+    ("hints", "word"),
+    ("hints", [""]),
+    ("hints", ["x"] * 201),
+    ("suggest", "maybe"),
+    ("webhook_secret", "short"),
+    ("webhook_secret", "with a space in it"),
+    ("max_call_seconds", 29),
+    ("max_call_seconds", 14_401),
+    ("max_call_seconds", "60"),
+    ("max_call_seconds", True),
+    ("gaol", "a typing error"),
+]
+RIGHT: list[tuple[str, Any]] = [
+    ("goal", "x"),
+    ("goal", "x" * 2000),
+    ("context", ""),
+    ("context", "x" * 20_000),
+    ("webhook", "http://127.0.0.1:5000/hook?x=1"),
+    ("webhook", "https://[::1]:8443/hook"),
+    *(("voice", f"{provider}:some-name") for provider in VOICE_PROVIDERS),
+    ("language", "de"),
+    ("language", "zh-Hant-TW"),
+    ("transfer_to", None),
+    ("transfer_to", "+14155550100"),
+    ("hints", ["Luigi's", "x" * 100]),
+    ("suggest", "off"),
+    ("webhook_secret", "0123456789abcdef"),
+    ("max_call_seconds", 30),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+@pytest.mark.parametrize("kind", ["definition", "patch"])
+def test_what_is_wrong_is_refused_and_the_field_named(kind: str, field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        if kind == "definition":
+            BotDefinition.model_validate({**GOOD, field: value})
+        else:
+            BotPatch.model_validate({field: value})
+    assert {error["loc"][0] for error in refused.value.errors()} == {field}
+
+
+@pytest.mark.parametrize(("field", "value"), RIGHT)
+def test_what_is_right_is_kept(field: str, value: Any) -> None:
+    assert getattr(BotDefinition.model_validate({**GOOD, field: value}), field) == value
+    assert BotPatch.model_validate({field: value}).changes() == {field: value}
+
+
+@pytest.mark.parametrize("missing", sorted(GOOD))
+def test_what_is_missing_is_named(missing: str) -> None:
+    with pytest.raises(ValidationError, match=missing):
+        BotDefinition.model_validate({k: v for k, v in GOOD.items() if k != missing})
+
+
+@pytest.mark.parametrize("voice", ["acme:joe", "a:b"])
+def test_an_unknown_voice_provider_is_told_the_known_ones(voice: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        BotDefinition.model_validate({**GOOD, "voice": voice})
+    for provider in VOICE_PROVIDERS:
+        assert f"{provider}:" in str(refused.value)
+
+
+def test_the_same_holds_for_json() -> None:
+    with pytest.raises(ValidationError, match="goal"):
+        BotDefinition.decode(b'{"goal": 5, "webhook": "https://example.com"}')
+    bot = BotDefinition.decode(b'{"goal": "x", "webhook": "https://example.com", "suggest": "off"}')
+    assert bot.suggest == "off"

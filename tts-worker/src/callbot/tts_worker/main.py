@@ -1,0 +1,30 @@
+"""tts-worker: sentences in, 8 kHz mu-law out."""
+
+from callbot.runtime.bus import connect
+from callbot.runtime.health import health
+from callbot.runtime.service import run, stop_requested
+from callbot.tts_worker.app import mouths
+from callbot.tts_worker.settings import Settings
+from callbot.tts_worker.synthesizer import open_synthesizer
+
+SERVICE = "tts-worker"
+
+
+async def serve(settings: Settings) -> None:
+    async with (
+        open_synthesizer(settings) as synthesizer,
+        connect(settings.nats_url, speaks_as=SERVICE) as bus,
+        mouths(bus, synthesizer, settings) as seats,
+        health(
+            settings,
+            service=SERVICE,
+            ready=lambda: {"bus": bus.is_connected, "voice": synthesizer.ready},
+            live_calls=lambda: seats.live_calls,
+        ),
+    ):
+        await stop_requested()
+        await seats.leave(within_s=settings.drain_s)
+
+
+def main() -> None:
+    run(serve, Settings, SERVICE)

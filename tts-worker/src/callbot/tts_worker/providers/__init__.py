@@ -1,0 +1,1 @@
+"""One file for each provider; its SDK or model is imported only when its name is chosen."""

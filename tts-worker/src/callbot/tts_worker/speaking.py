@@ -1,0 +1,184 @@
+"""One call's mouth: sentences in, mu-law out, in order, a little ahead of what is being heard."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import aclosing
+from typing import Final
+
+from callbot.runtime.bus import Bus, Listening
+from callbot.runtime.errors import CallbotError, ProviderError, Silent
+from callbot.runtime.seat import Lease
+from callbot.schemas.audio import SAMPLE_RATE_HZ, BotAudio
+from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnCancelled
+from callbot.schemas.message import Receipt
+from callbot.schemas.subjects import BOT_AUDIO, SAY_SENTENCE, SENTENCE_FAILED, TURN_CANCELLED
+from callbot.tts_worker.synthesizer import Synthesizer, Voice
+
+log = logging.getLogger(__name__)
+
+MAX_PAYLOAD_BYTES: Final = 4000
+SENTENCES_AHEAD: Final = 2
+AUDIO_AHEAD_S: Final = 60.0
+
+
+class Ahead:
+    """How far what has been sent is ahead of what can have been heard, were it played without a pause.
+
+    It holds the mouth back, so that a long answer that is cut off has not cost its whole synthesis. The
+    gateway plays later, never earlier: this estimate errs towards sending too soon.
+    """
+
+    def __init__(self) -> None:
+        self._heard_until_s = 0.0
+        self._sentence_ends_s: deque[float] = deque()
+
+    def sent(self, audio_bytes: int) -> None:
+        now_s = time.monotonic()
+        self._heard_until_s = max(self._heard_until_s, now_s) + audio_bytes / SAMPLE_RATE_HZ
+
+    def sentence_ended(self) -> None:
+        self._sentence_ends_s.append(self._heard_until_s)
+
+    def dropped(self) -> None:
+        """Nothing that has been sent will be played."""
+        self._heard_until_s = 0.0
+        self._sentence_ends_s.clear()
+
+    def audio_wait_s(self) -> float:
+        """Before more audio may be sent."""
+        return self._heard_until_s - AUDIO_AHEAD_S - time.monotonic()
+
+    def sentence_wait_s(self) -> float:
+        """Before the next sentence may be begun: one is heard while two wait."""
+        now_s = time.monotonic()
+        ends_s = self._sentence_ends_s
+        while ends_s and ends_s[0] <= now_s:
+            ends_s.popleft()
+        return ends_s[-SENTENCES_AHEAD - 1] - now_s if len(ends_s) > SENTENCES_AHEAD else 0.0
+
+
+class Mouth:
+    """The mouth's seat of one call (`runtime.seat.SeatWork`)."""
+
+    def __init__(self, lease: Lease, bus: Bus, synthesizer: Synthesizer, *, provider: str) -> None:
+        self._lease = lease
+        self._bus = bus
+        self._synthesizer = synthesizer
+        self._voice = Voice.wished(lease.brief.voice, lease.brief.language, provider=provider)
+        self._waiting: deque[SaySentence] = deque()
+        self._taken: set[tuple[int, int]] = set()
+        self._arrived = asyncio.Event()
+        self._cancelled_up_to = -1
+        self._ahead = Ahead()
+        self._turn_in_work = -1
+        self._speaking: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: list[Listening] = []
+
+    async def open(self) -> None:
+        call_id = self._lease.call_id
+        self._listening = [
+            await self._bus.hear(TURN_CANCELLED, self._on_cancelled, call_id=call_id),
+            await self._bus.answer(SAY_SENTENCE, self._on_sentence, call_id=call_id),
+        ]
+        self._speaking = self._spawn(self._speak_for_ever())
+
+    async def close(self) -> None:
+        for listening in self._listening:
+            await listening.stop()
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _on_sentence(self, asked: SaySentence) -> Receipt:
+        if not self._lease.admits(asked.epoch):
+            # Another holder listens on the same subject: a refusal from us could be heard before its answer.
+            raise Silent
+        key = (asked.turn, asked.sentence)
+        if asked.turn > self._cancelled_up_to and key not in self._taken:
+            self._taken.add(key)
+            self._waiting.append(asked)
+            self._arrived.set()
+        return Receipt()
+
+    def _on_cancelled(self, cancelled: TurnCancelled) -> None:
+        if cancelled.number <= self._cancelled_up_to:
+            return
+        self._cancelled_up_to = cancelled.number
+        self._waiting = deque(s for s in self._waiting if s.turn > cancelled.number)
+        self._taken = {key for key in self._taken if key[0] > cancelled.number}
+        if self._turn_in_work <= cancelled.number:
+            self._ahead.dropped()
+            if self._speaking is not None:
+                self._speaking.cancel()
+                self._speaking = self._spawn(self._speak_for_ever())
+
+    async def _speak_for_ever(self) -> None:
+        while True:
+            while not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            asked = self._waiting.popleft()
+            self._turn_in_work = asked.turn
+            await _pause(self._ahead.sentence_wait_s())
+            try:
+                total = await self._say(asked)
+                await self._send(asked, total, b"", total=total)
+                self._ahead.sentence_ended()
+            except Exception as e:
+                # A provider is not ours to trust: whatever it raises costs this sentence, not the call.
+                self._failed(asked, e)
+
+    async def _say(self, asked: SaySentence) -> int:
+        """Sends the sentence's audio; returns how many bytes. Raises what the provider and the bus raise."""
+        offset = 0
+        text = " ".join(asked.text.split())
+        if not text:
+            return 0
+        async with aclosing(self._synthesizer.speak(text, self._voice)) as chunks:
+            async for chunk in chunks:
+                for at in range(0, len(chunk), MAX_PAYLOAD_BYTES):
+                    await _pause(self._ahead.audio_wait_s())
+                    payload = chunk[at : at + MAX_PAYLOAD_BYTES]
+                    await self._send(asked, offset, payload)
+                    self._ahead.sent(len(payload))
+                    offset += len(payload)
+        return offset
+
+    async def _send(
+        self, asked: SaySentence, offset: int, payload: bytes, *, total: int | None = None
+    ) -> None:
+        audio = BotAudio(asked.epoch, asked.turn, asked.sentence, offset, payload, total)
+        await self._bus.tell(BOT_AUDIO, audio, call_id=self._lease.call_id)
+
+    def _failed(self, asked: SaySentence, error: Exception) -> None:
+        reason = error.code if isinstance(error, ProviderError) else type(error).__name__
+        where = {"call_id": self._lease.call_id, "turn": asked.turn, "sentence": asked.sentence}
+        expected = isinstance(error, CallbotError)
+        log.warning(
+            "a sentence could not be said",
+            extra={**where, "reason": str(error) if expected else reason},
+            exc_info=None if expected else error,
+        )
+        # Handed again it is tried again: the gateway knows that this attempt is over.
+        self._taken.discard((asked.turn, asked.sentence))
+        failed = SentenceFailed(epoch=asked.epoch, turn=asked.turn, sentence=asked.sentence, reason=reason)
+        self._spawn(self._report(failed))
+
+    async def _report(self, failed: SentenceFailed) -> None:
+        await self._lease.report(SENTENCE_FAILED, failed)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
