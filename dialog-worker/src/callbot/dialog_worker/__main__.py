@@ -1,0 +1,3 @@
+from callbot.dialog_worker.main import main
+
+main()

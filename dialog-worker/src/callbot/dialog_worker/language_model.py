@@ -1,0 +1,23 @@
+"""What a language model is to us: a conversation in, pieces of its reply out."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+TRUNCATED = "llm_truncated"
+"""Code of the ProviderError that ends a reply at the model's token limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class LanguageModel(Protocol):
+    def reply(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[str]:
+        """Pieces of text as they are made; `aclose` stops the model. Raises ProviderError.
+
+        The message of an error never carries words of the conversation.
+        """
+        ...

@@ -1,0 +1,46 @@
+"""dialog-worker: what the caller said in, what the bot says and does out."""
+
+from callbot.dialog_worker.answering import Answering
+from callbot.dialog_worker.app import Mind
+from callbot.dialog_worker.providers.openai_compatible import open_language_model
+from callbot.dialog_worker.settings import Settings
+from callbot.dialog_worker.webhook import open_webhooks
+from callbot.runtime.bus import connect
+from callbot.runtime.health import health
+from callbot.runtime.seat import SeatHolder
+from callbot.runtime.service import run, stop_requested
+from callbot.schemas.seats import Role
+from callbot.schemas.subjects import MIND_OFFER
+
+SERVICE = "dialog-worker"
+
+
+async def serve(settings: Settings) -> None:
+    async with (
+        connect(settings.nats_url, speaks_as=SERVICE) as bus,
+        open_language_model(settings) as model,
+        open_webhooks(settings) as webhooks,
+    ):
+        answering = Answering(model, webhooks, settings)
+        async with (
+            SeatHolder(
+                bus,
+                role=Role.MIND,
+                offers=MIND_OFFER,
+                worker_id=settings.worker_id,
+                room=settings.room,
+                take=lambda lease: Mind(lease, bus, answering),
+            ) as seats,
+            health(
+                settings,
+                service=SERVICE,
+                ready=lambda: {"bus": bus.is_connected},
+                live_calls=lambda: seats.live_calls,
+            ),
+        ):
+            await stop_requested()
+            await seats.leave(settings.drain_s)
+
+
+def main() -> None:
+    run(serve, Settings, SERVICE)

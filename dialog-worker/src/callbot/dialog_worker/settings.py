@@ -1,0 +1,60 @@
+"""What the dialog worker can be told."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from callbot.runtime.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    room: int = Field(128, ge=1)
+    """How many calls this worker thinks for at once."""
+
+    openai_base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    openai_model: str = Field(min_length=1, validation_alias="OPENAI_MODEL")
+    """No default: vendors switch models off on dates that they announce."""
+
+    llm_max_tokens: int = Field(80, ge=1)
+    llm_max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    """OpenAI's reasoning models refuse the second, some servers know only the second."""
+    llm_temperature: float | None = Field(None, ge=0, le=2)
+    """None: not sent; some reasoning models refuse it."""
+    llm_reasoning_effort: str = ""
+    """Empty: not sent."""
+    llm_connect_s: float = Field(1.0, gt=0)
+    llm_first_token_s: float = Field(4.0, gt=0)
+    llm_next_token_s: float = Field(1.5, gt=0)
+
+    max_sentences: int = Field(3, ge=1)
+    """A suggestion ends here, whatever the model would like to add."""
+    history_characters: int = Field(4000, ge=0)
+    """The newest part of the conversation that the model is shown."""
+
+    suggestion_s: float = Field(1.0, ge=0)
+    """The webhook is called so long after the end of the turn, with the whole sentences there are."""
+    webhook_s: float = Field(3.0, gt=0)
+    """For the webhook's whole answer, from when it is called."""
+    turn_s: float = Field(4.5, gt=0)
+    """After a failed webhook the model is waited for until so long after the end of the turn."""
+    settle_s: float = Field(0.5, ge=0)
+    """After a failed webhook a suggestion that has begun gets so long to become complete."""
+
+    webhook_http: Literal["never", "loopback"] = "never"
+    """`loopback`: http:// is allowed to this machine; https:// is allowed everywhere."""
+
+    @field_validator("openai_base_url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an http or https URL")
+        return url
+
+    @model_validator(mode="after")
+    def _has_key(self) -> "Settings":
+        if urlsplit(self.openai_base_url).hostname == "api.openai.com" and not self.openai_api_key:
+            raise ValueError("OPENAI_API_KEY is needed for api.openai.com; or set OPENAI_BASE_URL")
+        return self

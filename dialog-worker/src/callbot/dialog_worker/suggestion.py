@@ -1,0 +1,94 @@
+"""One run of the language model, its whole sentences as they come."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from callbot.dialog_worker.language_model import TRUNCATED
+from callbot.dialog_worker.sentences import SentenceCutter
+from callbot.runtime.errors import ProviderError
+
+log = logging.getLogger(__name__)
+
+
+class Suggestion:
+    """Runs from its creation until it is complete or stopped. A failure leaves the whole sentences so far."""
+
+    def __init__(self, pieces: AsyncGenerator[str] | None, *, max_sentences: int) -> None:
+        """`pieces` None: this bot wants no suggestions."""
+        self.sentences: list[str] = []
+        self.error = ""
+        self.first_token_ms: float | None = None
+        self.ms: float | None = None
+        self._max_sentences = max_sentences
+        self._began = time.perf_counter()
+        self._begun = asyncio.Event()
+        self._complete = asyncio.Event()
+        self._task = asyncio.create_task(self._run(pieces)) if pieces else None
+        if pieces is None:
+            self._complete.set()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.sentences)
+
+    async def wait_complete(self, within_s: float) -> None:
+        await _wait(self._complete, within_s)
+
+    async def wait_settled(self, within_s: float, settle_s: float) -> None:
+        """Until there is a whole sentence, then a little more for the rest; never beyond `within_s`."""
+        until = time.monotonic() + within_s
+        if not (self._complete.is_set() or self.sentences):
+            await _wait(self._begun, within_s)
+        await _wait(self._complete, min(settle_s, until - time.monotonic()))
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, pieces: AsyncGenerator[str]) -> None:
+        cutter = SentenceCutter()
+        try:
+            async with aclosing(pieces):
+                await self._collect(pieces, cutter)
+        except ProviderError as e:
+            self.error = str(e)
+            if e.code == TRUNCATED and not self.sentences:
+                self._add(cutter.finish())
+            log.warning("the language model failed", extra={"code": e.code})
+        except Exception as e:
+            self.error = f"llm_failed: {type(e).__name__}"
+            log.exception("the language model failed")
+        else:
+            self.error = "" if self.sentences else "llm_empty: no words in the reply"
+        self.ms = self._ms()
+        self._complete.set()
+        self._begun.set()
+
+    async def _collect(self, pieces: AsyncGenerator[str], cutter: SentenceCutter) -> None:
+        async for piece in pieces:
+            if self.first_token_ms is None:
+                self.first_token_ms = self._ms()
+            self._add(cutter.feed(piece))
+            if len(self.sentences) >= self._max_sentences:
+                return
+        self._add(cutter.finish())
+
+    def _add(self, sentences: list[str]) -> None:
+        self.sentences = [*self.sentences, *sentences][: self._max_sentences]
+        if self.sentences:
+            self._begun.set()
+
+    def _ms(self) -> float:
+        return round((time.perf_counter() - self._began) * 1000, 1)
+
+
+async def _wait(event: asyncio.Event, within_s: float) -> None:
+    try:
+        async with asyncio.timeout(max(0.0, within_s)):
+            await event.wait()
+    except TimeoutError:
+        return
