@@ -1,0 +1,5 @@
+"""`python -m callbot.call_router`"""
+
+from callbot.call_router.main import main
+
+main()

@@ -1,0 +1,155 @@
+"""Who answers which question, and when this replica is ready to."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from nats.errors import Error as NatsError
+
+from callbot.call_router.bots import Bots
+from callbot.call_router.memory import ensure_memory
+from callbot.call_router.records import keep_records
+from callbot.call_router.routing import Routing
+from callbot.call_router.settings import Settings
+from callbot.call_router.store import Store, StoreRejected, StoreUnavailable
+from callbot.runtime.bus import Bus
+from callbot.runtime.errors import Refused
+from callbot.schemas.message import Wire
+from callbot.schemas.subjects import (
+    BOT_CREATE,
+    BOT_DELETE,
+    BOT_GET,
+    BOT_LIST,
+    BOT_UPDATE,
+    CALL_ADMIT,
+    CALL_REENTER,
+    CALL_ROUTE,
+    Question,
+)
+
+QUEUE = "call-router"
+ANSWER_WITHIN_S = 1.5
+"""The gateway waits two seconds; a refusal must be there before."""
+LOOK_EVERY_S = 1.0
+M = TypeVar("M", bound=Wire)
+A = TypeVar("A", bound=Wire)
+Answer = Callable[[M], Awaitable[A]]
+log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """What must hold before a request can be answered."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.store_prepared = False
+        self.store_answers = False
+        self.memory_exists = False
+
+    def __call__(self) -> dict[str, bool]:
+        return {
+            "nats": self._bus.is_connected,
+            "mongodb": self.store_prepared and self.store_answers,
+            "streams": self.memory_exists,
+        }
+
+
+@asynccontextmanager
+async def answering(bus: Bus, store: Store, settings: Settings) -> AsyncIterator[Readiness]:
+    """Answers while the block runs."""
+    readiness = Readiness(bus)
+    async with AsyncExitStack() as stack:
+        for work in (
+            partial(_watch_store, store, readiness),
+            partial(_keep_memory, bus, store, settings, readiness),
+        ):
+            stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
+        for row, answer in _answers(store, settings):
+            listening = await bus.answer(row, _bounded(answer, readiness), queue=QUEUE)
+            stack.push_async_callback(listening.stop)
+        yield readiness
+
+
+def _answers(store: Store, settings: Settings) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
+    routing = Routing(store, settings.key_ring())
+    bots = Bots(
+        store,
+        http_to_loopback=settings.webhook_http == "loopback",
+        working_voices=settings.voice_providers,
+    )
+    return [
+        (CALL_ROUTE, routing.route),
+        (CALL_ADMIT, routing.admit),
+        (CALL_REENTER, routing.reenter),
+        (BOT_CREATE, bots.create),
+        (BOT_GET, bots.get),
+        (BOT_LIST, bots.list),
+        (BOT_UPDATE, bots.update),
+        (BOT_DELETE, bots.delete),
+    ]
+
+
+def _bounded(answer: Answer[M, A], readiness: Readiness) -> Answer[M, A]:
+    """In time or not at all; without its indexes the database may not be written."""
+
+    async def bounded(question: M) -> A:
+        try:
+            if not readiness.store_prepared:
+                raise StoreUnavailable("not prepared yet")
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await answer(question)
+        except (StoreUnavailable, TimeoutError) as e:
+            log.warning("unavailable", extra={"question": type(question).__name__, "reason": str(e)})
+            raise Refused("unavailable", "The database does not answer. Please try again.") from e
+        except StoreRejected as e:
+            log.error("rejected", extra={"question": type(question).__name__, "reason": str(e)})
+            raise Refused("invalid_request", "This cannot be stored") from e
+
+    return bounded
+
+
+async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
+    """A surprise ends one attempt, not the work."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("begins again after an unexpected error")
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _watch_store(store: Store, readiness: Readiness) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await (store.ping() if readiness.store_prepared else store.prepare())
+        except (StoreUnavailable, StoreRejected, TimeoutError) as e:
+            if readiness.store_answers or not readiness.store_prepared:
+                log.warning("MongoDB is away", extra={"reason": str(e)})
+            readiness.store_answers = False
+        else:
+            if not readiness.store_answers:
+                log.info("MongoDB answers")
+            readiness.store_prepared = readiness.store_answers = True
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _keep_memory(bus: Bus, store: Store, settings: Settings, readiness: Readiness) -> None:
+    """The streams and buckets, then the records."""
+    js = bus.jetstream()
+    while not readiness.memory_exists:
+        try:
+            await ensure_memory(js, settings.nats_replicas)
+            readiness.memory_exists = True
+        except NatsError as e:
+            log.warning("JetStream is not ready", extra={"reason": str(e)})
+            await asyncio.sleep(LOOK_EVERY_S)
+    await keep_records(js, store)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,87 @@
+"""The events of calls, from the stream into their records: each once, in whatever order they come."""
+
+import asyncio
+import logging
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig
+from pydantic import ValidationError
+
+from callbot.call_router.store import Store, StoreRejected, StoreUnavailable
+from callbot.schemas.calls import CallEvent
+from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
+
+CONSUMER = "records"
+WAIT_S = 5.0
+ACK_WAIT_S = 30.0
+REDELIVER_AFTER_S = 2.0
+TRIES = 5
+BEGIN_AGAIN_AFTER_S = 1.0
+log = logging.getLogger(__name__)
+
+
+async def keep_records(js: JetStreamContext, store: Store) -> None:
+    """For ever. The consumer is made again whenever it has been lost with its server (nats.py #504)."""
+    while True:
+        try:
+            await _pull(js, store)
+        except NatsError as e:
+            log.warning("events cannot be read, once more", extra={"reason": type(e).__name__})
+        await asyncio.sleep(BEGIN_AGAIN_AFTER_S)
+
+
+async def _pull(js: JetStreamContext, store: Store) -> None:
+    pulling = await js.pull_subscribe(
+        CALL_EVENT.wildcard,
+        durable=CONSUMER,
+        stream=CALL_EVENTS.name,
+        config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S),
+    )
+    try:
+        while True:
+            try:
+                for msg in await pulling.fetch(1, timeout=WAIT_S):
+                    await _keep(msg, store)
+            except TimeoutError:
+                # Nothing came. Is that so, or is the consumer gone? Then this raises.
+                await pulling.consumer_info()
+    finally:
+        await _unsubscribed(pulling)
+
+
+async def _unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
+    try:
+        await pulling.unsubscribe()
+    except NatsError as e:
+        log.debug("already unsubscribed", extra={"reason": type(e).__name__})
+
+
+async def _keep(msg: Msg, store: Store) -> None:
+    try:
+        event = CallEvent.decode(msg.data)
+        async with asyncio.timeout(WAIT_S):
+            await store.fold(event)
+    except ValidationError:
+        log.error("an event that cannot be read is dropped", extra={"subject": msg.subject})
+        await msg.term()
+    except StoreRejected as e:
+        await _again_or_never(msg, str(e))
+    except (StoreUnavailable, TimeoutError):
+        # The database is away: this event and all others wait in the stream.
+        await msg.nak(delay=REDELIVER_AFTER_S)
+        await asyncio.sleep(REDELIVER_AFTER_S)
+    else:
+        await msg.ack()
+
+
+async def _again_or_never(msg: Msg, reason: str) -> None:
+    tries = msg.metadata.num_delivered or 1
+    if tries < TRIES:
+        await msg.nak(delay=REDELIVER_AFTER_S)
+        return
+    log.error(
+        "an event is dropped: the database does not take it", extra={"subject": msg.subject, "reason": reason}
+    )
+    await msg.term()

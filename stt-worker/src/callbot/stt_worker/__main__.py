@@ -1,0 +1,3 @@
+from callbot.stt_worker.main import main
+
+main()

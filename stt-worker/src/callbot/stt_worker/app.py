@@ -1,0 +1,49 @@
+"""The stt-worker put together: what a held seat of ears does, and when the worker is well."""
+
+from collections.abc import Callable, Mapping
+
+from callbot.runtime.bus import Bus
+from callbot.runtime.seat import Lease, SeatHolder
+from callbot.schemas.seats import Role
+from callbot.schemas.subjects import EARS_OFFER
+from callbot.stt_worker.listening import CallEars
+from callbot.stt_worker.recognizer import Recognizer
+from callbot.stt_worker.settings import Settings
+from callbot.stt_worker.voice_activity import EnergyJudge, Judge, VoiceActivity
+
+
+def judge_for(settings: Settings) -> Judge:
+    """Raises SettingsError. Silero is imported only when it is chosen."""
+    if settings.vad == "energy":
+        return EnergyJudge()
+    from callbot.stt_worker.providers.silero import SileroJudge
+
+    return SileroJudge(settings.vad_model)
+
+
+def ears(bus: Bus, detection: VoiceActivity, recognizer: Recognizer, settings: Settings) -> SeatHolder:
+    """The seats of this worker; it stops beating when its models are stuck."""
+
+    def take(lease: Lease) -> CallEars:
+        return CallEars(lease, bus, detection, recognizer, settings)
+
+    return SeatHolder(
+        bus,
+        role=Role.EARS,
+        offers=EARS_OFFER,
+        worker_id=settings.worker_id,
+        room=settings.room,
+        take=take,
+        vital=lambda: detection.working and recognizer.working,
+    )
+
+
+def readiness(bus: Bus, detection: VoiceActivity, recognizer: Recognizer) -> Callable[[], Mapping[str, bool]]:
+    def checks() -> Mapping[str, bool]:
+        return {
+            "bus": bus.is_connected,
+            "voice_activity": detection.working,
+            "recognizer": recognizer.working,
+        }
+
+    return checks

@@ -1,0 +1,140 @@
+"""Speech probabilities of one call in, the course of its turns out. Pure: no clock, no I/O.
+
+SILENT   ── voiced for BEGIN_MS ───────▶ SPEAKING
+SPEAKING ── silent for QUIET_MS ───────▶ QUIET
+QUIET    ── voiced for RESUME_MS ──────▶ SPEAKING
+QUIET    ── silent for end_silence_ms ─▶ SILENT: the turn has ended
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+SPEECH_FROM: Final = 0.5
+"""Silero's own threshold for speech that begins; what has begun goes on down to SPEECH_UNTIL."""
+SPEECH_UNTIL: Final = 0.35
+BEGIN_MS: Final = 96
+"""A click lasts one or two chunks of 32 ms, the vowel of "no" five."""
+RESUME_MS: Final = 64
+QUIET_MS: Final = 96
+LEAD_MS: Final = 300
+"""Kept before the first voiced chunk: soft consonants lie there."""
+LONG_SHARE: Final = 0.9
+"""Past this share of the longest utterance the next short pause ends it, rather than a cut within a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WentQuiet:
+    """Maybe the end: this range is worth decoding now."""
+
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The silence was a pause; what was decoded of it is not the whole turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    from_ms: int
+    speech_ended_at_ms: int
+    ended_at_ms: int
+    voiced_ms: int
+
+
+Happening = Began | WentQuiet | Resumed | Ended
+
+
+class _State(Enum):
+    SILENT = auto()
+    SPEAKING = auto()
+    QUIET = auto()
+
+
+class EndOfTurn:
+    """Feed it every chunk in order; at most one thing happens at each."""
+
+    def __init__(
+        self, *, end_silence_ms: int = 500, max_utterance_ms: int = 20_000, from_ms: int = 0
+    ) -> None:
+        self._end_silence_ms = end_silence_ms
+        self._max_utterance_ms = max_utterance_ms
+        self._state = _State.SILENT
+        self._settled_ms = from_ms
+        self._last_ms = from_ms
+        self._voiced_since_ms: int | None = None
+        self._from_ms = from_ms
+        self._speech_ended_at_ms = from_ms
+        self._voiced_ms = 0
+
+    @property
+    def in_progress_from_ms(self) -> int | None:
+        """Where the utterance in progress began, its lead included."""
+        return None if self._state is _State.SILENT else self._from_ms
+
+    def hear(self, end_ms: int, probability: float) -> Happening | None:
+        """One chunk that ends at `end_ms`; it began where the one before it ended."""
+        begin_ms, self._last_ms = self._last_ms, end_ms
+        self._follow_voice(begin_ms, probability)
+        match self._state:
+            case _State.SILENT:
+                return self._while_silent(end_ms)
+            case _State.SPEAKING:
+                return self._while_speaking(begin_ms, end_ms)
+            case _State.QUIET:
+                return self._while_quiet(begin_ms, end_ms)
+
+    def _follow_voice(self, begin_ms: int, probability: float) -> None:
+        speaking = self._voiced_since_ms is not None or self._state is _State.SPEAKING
+        voiced = probability >= (SPEECH_UNTIL if speaking else SPEECH_FROM)
+        if not voiced:
+            self._voiced_since_ms = None
+        elif self._voiced_since_ms is None:
+            self._voiced_since_ms = begin_ms
+
+    def _while_silent(self, end_ms: int) -> Happening | None:
+        since_ms = self._voiced_since_ms
+        if since_ms is None or end_ms - since_ms < BEGIN_MS:
+            return None
+        self._state = _State.SPEAKING
+        self._from_ms = max(self._settled_ms, since_ms - LEAD_MS)
+        self._speech_ended_at_ms = end_ms
+        self._voiced_ms = end_ms - since_ms
+        return Began(self._from_ms)
+
+    def _while_speaking(self, begin_ms: int, end_ms: int) -> Happening | None:
+        if self._voiced_since_ms is not None:
+            self._speech_ended_at_ms = end_ms
+            self._voiced_ms += end_ms - begin_ms
+            return self._end(end_ms) if end_ms - self._from_ms >= self._max_utterance_ms else None
+        if end_ms - self._speech_ended_at_ms < QUIET_MS:
+            return None
+        if end_ms - self._from_ms >= LONG_SHARE * self._max_utterance_ms:
+            return self._end(end_ms)
+        self._state = _State.QUIET
+        return WentQuiet(self._from_ms, end_ms)
+
+    def _while_quiet(self, begin_ms: int, end_ms: int) -> Happening | None:
+        since_ms = self._voiced_since_ms
+        if since_ms is None:
+            silent_ms = end_ms - self._speech_ended_at_ms
+            return self._end(end_ms) if silent_ms >= self._end_silence_ms else None
+        if end_ms - since_ms < RESUME_MS:
+            return None
+        self._state = _State.SPEAKING
+        self._speech_ended_at_ms = end_ms
+        self._voiced_ms += end_ms - since_ms
+        return Resumed()
+
+    def _end(self, end_ms: int) -> Ended:
+        self._state = _State.SILENT
+        self._voiced_since_ms = None
+        self._settled_ms = end_ms
+        return Ended(self._from_ms, self._speech_ended_at_ms, end_ms, self._voiced_ms)

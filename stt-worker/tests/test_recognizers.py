@@ -1,0 +1,123 @@
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from callbot.runtime.errors import SettingsError
+from callbot.schemas.text_audio import audible
+from callbot.stt_worker.providers.local import LocalRecognizer, _once, _repeats, split_at_pauses
+from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer, provider_named
+from callbot.stt_worker.settings import Settings
+
+
+@pytest.fixture(scope="module")
+async def local() -> AsyncIterator[Recognizer]:
+    async with open_recognizer(Settings(stt="local")) as recognizer:
+        yield recognizer
+
+
+def words(text: str) -> list[str]:
+    spelled = text.lower().replace("4", "four").replace("7", "seven")
+    return re.sub(r"[^a-z0-9' ]", " ", spelled).split()
+
+
+def errors(said: list[str], heard: list[str]) -> int:
+    """Levenshtein's distance in words."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(said, 1):
+        above, row = row, [i]
+        for j, other in enumerate(heard, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (word != other)))
+    return row[-1]
+
+
+@pytest.mark.parametrize(("lead_ms", "trail_ms"), [(300, 100), (500, 500)])
+async def test_local_understands_the_phone(
+    local: Recognizer, spoken: dict[str, bytes], lead_ms: int, trail_ms: int
+) -> None:
+    wrong = total = 0
+    for text, audio in spoken.items():
+        padded = b"\xff" * (8 * lead_ms) + audio + b"\xff" * (8 * trail_ms)
+        wrong += errors(words(text), words(await local.transcribe(Utterance(padded))))
+        total += len(words(text))
+    assert wrong / total < 0.15
+
+
+async def test_local_hears_the_end_of_a_long_speech(local: Recognizer, spoken: dict[str, bytes]) -> None:
+    first, second, third, last, *_ = spoken.values()
+    pause = b"\xff" * 4000
+    speech = pause.join([first, second, third] * 6 + [last])
+    assert len(speech) > 30 * 8000
+    heard = words(await local.transcribe(Utterance(speech)))
+    assert heard[-2:] == ["thank", "you"]
+    assert heard.count("miller") >= 5
+
+
+@pytest.mark.parametrize("kind", ["nothing", "hiss", "hum", "clicks", "tone"])
+@pytest.mark.parametrize("seconds", [1, 3])
+async def test_local_invents_nothing(local: Recognizer, kind: str, seconds: int) -> None:
+    n = seconds * 8000
+    at = np.arange(n)
+    byte = {
+        "nothing": np.full(n, 0xFF),
+        "hiss": np.random.default_rng(3).integers(0x60, 0x80, n)
+        | np.random.default_rng(4).choice([0, 128], n),
+        "hum": np.where(at % 160 < 80, 0xC0, 0x40),
+        "clicks": np.where(at % 4000 < 20, 0x90, 0xFF),
+        "tone": np.where(at % 8 < 4, 0xB0, 0x30),
+    }[kind]
+    assert await local.transcribe(Utterance(byte.astype(np.uint8).tobytes())) == ""
+
+
+async def test_local_takes_almost_nothing_at_all(local: Recognizer) -> None:
+    assert await local.transcribe(Utterance(b"\xff" * 80)) == ""
+
+
+async def test_local_takes_hints(local: Recognizer, say: Callable[[list[str]], list[bytes]]) -> None:
+    [audio] = say(["My name is Siobhan Kowalczyk."])
+    hinted = Utterance(b"\xff" * 2400 + audio + b"\xff" * 800, hints=("Siobhan Kowalczyk",))
+    assert "Kowalczyk" in await local.transcribe(hinted)
+
+
+def test_long_audio_is_cut_where_it_is_quietest() -> None:
+    speech = np.ones(50 * 8000, np.float32)
+    speech[25 * 8000 : 25 * 8000 + 1600] = 0
+    first, rest = split_at_pauses(speech)
+    assert 25 * 8000 <= len(first) <= 25 * 8000 + 1600
+    assert len(first) + len(rest) == len(speech)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "times", "once"),
+    [
+        ((), 1, ()),
+        ((1, 2, 3), 1, (1, 2, 3)),
+        ((1, 2, 2), 1, (1, 2, 2)),
+        ((5, 1, 2, 1, 2), 2, (5, 1, 2, 1, 2)),
+        ((5, 1, 2, 1, 2, 1, 2), 3, (5, 1, 2)),
+        ((9, 7, 7, 7, 7), 4, (9, 7)),
+    ],
+)
+def test_circles(tokens: tuple[int, ...], times: int, once: tuple[int, ...]) -> None:
+    assert _repeats(tokens) == times
+    assert _once(tokens) == once
+
+
+async def test_scripted_reads_what_the_audio_carries() -> None:
+    async with open_recognizer(Settings(stt="scripted")) as scripted:
+        audio = b"\xff" * 500 + audible("a table") + b"\xff" * 900 + audible("für vier") + b"\xff" * 10
+        assert await scripted.transcribe(Utterance(audio)) == "a table für vier"
+        assert await scripted.transcribe(Utterance(b"\xff" * 8000)) == ""
+
+
+def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="installed are: local, scripted"):
+        provider_named("vosk")
+
+
+async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be used"):
+        async with LocalRecognizer.open(Settings(stt_model=tmp_path)):
+            pass

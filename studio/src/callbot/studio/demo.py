@@ -1,0 +1,196 @@
+"""`callbot demo`: the platform, the sample webhook and one call of four utterances with real voices."""
+
+import asyncio
+import re
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from callbot.studio.emulator.call_command import Step, StepKind, place_call
+from callbot.studio.up import PlatformFailed, running_platform
+
+UTTERANCES = (
+    "I'd like to book a table for four",
+    "Tomorrow at seven in the evening",
+    "My name is Anna Miller",
+    "No that is all thank you",
+)
+GREETING = "Hello! How can I help you?"
+_WORST_WORD_ERROR_RATE = 0.15
+_DIGITS = dict(
+    enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())  # noqa: SIM905
+)
+    enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ]
+    )
+)
+_WEBHOOK_STARTS_S = 10.0
+
+
+class DemoFailed(Exception):
+    """One sentence that says what went wrong."""
+
+
+async def demo(out: Path, webhook: Path) -> int:
+    """Exit code 0: every utterance was understood and answered."""
+    began = time.monotonic()
+    try:
+        code = await _demo(out, webhook)
+    except (DemoFailed, PlatformFailed, aiohttp.ClientError, TimeoutError) as e:
+        print(f"The demo failed: {e}", file=sys.stderr)
+        return 1
+    print(f"The demo took {time.monotonic() - began:.0f} s.")
+    return code
+
+
+async def _demo(out: Path, webhook: Path) -> int:
+    recording = _recording_in(out)
+    _progress("Starting the platform: NATS, the database, the language model and five services …")
+    async with (
+        running_platform() as platform,
+        _booking_bot(webhook) as bot_url,
+        Relay.serving(bot_url) as relay,
+    ):
+        try:
+            bot_id = await _create_bot(platform.url, relay.url)
+            _progress(f"Calling bot {bot_id} at {platform.url}; the caller's voice is being prepared …")
+            code = await place_call(
+                bot_id,
+                [Step(StepKind.SAY, text) for text in UTTERANCES],
+                url=platform.url,
+                record=recording,
+                transcribe=relay.last_said,
+            )
+        finally:
+            shutil.copy(platform.log, out / "platform.log")
+        _progress("Stopping the platform …")
+    return code or _judged(relay.heard, recording)
+
+
+def _recording_in(out: Path) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    return out / "call.wav"
+
+
+def _progress(sentence: str) -> None:
+    print(sentence, flush=True)
+
+
+def _judged(heard: Sequence[str], recording: Path) -> int:
+    rate = word_error_rate(" ".join(UTTERANCES), " ".join(heard))
+    print("The bot's program understood:")
+    for text in heard:
+        print(f"    {text}")
+    print(f"Word error rate {rate:.0%}, at most {_WORST_WORD_ERROR_RATE:.0%} is good.")
+    print(f"Listen to the call: {recording.absolute()}")
+    return 0 if rate < _WORST_WORD_ERROR_RATE else 1
+
+
+async def _create_bot(platform_url: str, webhook_url: str) -> str:
+    wanted = {"goal": "Book a table: how many people, when, and the name.", "webhook": webhook_url}
+    timeout = aiohttp.ClientTimeout(total=10)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(f"{platform_url}/v1/bots", json={**wanted, "greeting": GREETING}) as response,
+    ):
+        body = await response.json()
+        if response.status != 200:
+            raise DemoFailed(f"the bot could not be created: {body}")
+        return str(body["id"])
+
+
+@asynccontextmanager
+async def _booking_bot(program: Path) -> AsyncIterator[str]:
+    """The sample webhook as a process of its own; yields its URL. Raises DemoFailed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(program), "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(_WEBHOOK_STARTS_S):
+            line = (await process.stdout.readline()).decode()
+        if (found := re.search(r"http://\S+", line)) is None:
+            raise DemoFailed(f"{program} did not start; run the demo from the repository's root")
+        yield found.group()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+class Relay:
+    """Stands before the webhook and remembers what callers said and what was answered."""
+
+    def __init__(self, behind: str, session: aiohttp.ClientSession) -> None:
+        self.heard: list[str] = []
+        self.url = ""
+        self._said = GREETING
+        self._behind = behind
+        self._session = session
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, behind: str) -> AsyncIterator["Relay"]:
+        app = web.Application()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
+            relay = cls(behind, session)
+            app.router.add_post("/", relay._pass_on)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
+                relay.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+                yield relay
+            finally:
+                await runner.cleanup()
+
+    async def last_said(self, _: bytes) -> str:
+        """What the bot was told to say last: the demo prints it without listening to the audio."""
+        return self._said
+
+    async def _pass_on(self, request: web.Request) -> web.Response:
+        asked: dict[str, Any] = await request.json()
+        async with self._session.post(self._behind, json=asked) as response:
+            body = await response.read()
+            answered = await response.json()
+        self.heard.append(str(asked["user_text"]))
+        self._said = str(answered.get("say", ""))
+        return web.Response(status=response.status, body=body, content_type="application/json")
+
+
+def word_error_rate(said: str, heard: str) -> float:
+    """Edits for each word that was said; without punctuation, numbers as words."""
+    wanted, got = _words(said), _words(heard)
+    row = list(range(len(got) + 1))
+    for at, word in enumerate(wanted, 1):
+        diagonal, row[0] = row[0], at
+        for column, other in enumerate(got, 1):
+            cheapest = min(row[column] + 1, row[column - 1] + 1, diagonal + (word != other))
+            diagonal, row[column] = row[column], cheapest
+    return row[-1] / len(wanted)
+
+
+def _words(text: str) -> list[str]:
+    plain = re.sub(r"[^\w' ]", " ", text.lower().replace("’", "'"))
+    return [_DIGITS.get(int(word), word) if word.isdigit() else word for word in plain.split()]

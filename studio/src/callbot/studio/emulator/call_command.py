@@ -1,0 +1,183 @@
+"""`callbot call`: one call from the command line, printed as it happens."""
+
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard
+from callbot.studio.emulator.emulator import CALLER_NUMBER, PLATFORM_NUMBER, Emulator
+from callbot.studio.emulator.voices import ScriptedVoice, Voice, VoiceError, piper_voice, wav_speech
+from callbot.studio.emulator.webhooks import Account
+
+DONE, UNANSWERED, NOT_PLACED = 0, 1, 2
+GREETING_S = 10.0
+
+Transcribe = Callable[[bytes], Awaitable[str]]
+"""Mu-law at 8 kHz to what it says."""
+
+
+class StepKind(StrEnum):
+    SAY = "say"
+    DTMF = "dtmf"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One `--say` or `--dtmf`, in the order of the command line."""
+
+    kind: StepKind
+    value: str
+    """A text, the path of a `.wav` file, or keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    step: Step
+    audio: bytes
+
+
+async def place_call(
+    to: str,
+    steps: Sequence[Step],
+    *,
+    url: str = "http://127.0.0.1:8080",
+    voice: str = "piper",
+    record: Path | None = None,
+    as_json: bool = False,
+    reply_within_s: float = 15.0,
+    from_number: str = CALLER_NUMBER,
+    account: Account | None = None,
+    transcribe: Transcribe | None = None,
+    out: TextIO | None = None,
+) -> int:
+    """Calls a bot (by its id) or a phone number and says the steps, waiting for a reply after each.
+
+    Returns 0 when every utterance got a reply, 1 when one did not, 2 when the call could not be placed.
+    """
+    report = _Report(out or sys.stdout, as_json, transcribe)
+    try:
+        async with open_voice(voice) as speaker:
+            prepared = [await _prepare(step, speaker) for step in steps]
+            async with Emulator(url, account=account, voice=speaker) as emulator:
+                is_number = to.startswith("+")
+                async with emulator.dial(
+                    bot_id=None if is_number else to,
+                    to=to if is_number else PLATFORM_NUMBER,
+                    from_number=from_number,
+                    record=record,
+                ) as call:
+                    outcome = await _converse(call, prepared, reply_within_s, report)
+                await report.debugger(call)
+    except (VoiceError, OSError) as error:
+        await report.failure(str(error))
+        return NOT_PLACED
+    if record is not None:
+        await report.line(None, "recording", f"recorded in {record}", path=str(record))
+    return outcome
+
+
+@asynccontextmanager
+async def open_voice(name: str) -> AsyncIterator[Voice]:
+    """`piper` or `scripted`. Raises VoiceError."""
+    if name == "scripted":
+        yield ScriptedVoice()
+    elif name == "piper":
+        async with piper_voice() as voice:
+            yield voice
+    else:
+        raise VoiceError(f"there is no voice {name!r}: piper or scripted")
+
+
+async def _prepare(step: Step, voice: Voice) -> _Prepared:
+    """Speaks before the call, so that nobody waits for a voice to load. Raises VoiceError."""
+    if step.kind is StepKind.DTMF:
+        if bad := set(step.value) - set("0123456789*#ABCDw"):
+            raise VoiceError(f"--dtmf {step.value}: {', '.join(sorted(bad))} is not a key of a phone")
+        return _Prepared(step, b"")
+    if step.value.lower().endswith(".wav"):
+        return _Prepared(step, await wav_speech(Path(step.value)))
+    return _Prepared(step, await voice.speech(step.value))
+
+
+async def _converse(call: Caller, steps: Sequence[_Prepared], within_s: float, report: "_Report") -> int:
+    if not call.answered:
+        end = await call.ended()
+        spoken = "".join(f' Twilio said: "{text}"' for text in call.texts_heard)
+        await report.failure(f"the call was not answered by a bot ({end.reason}).{spoken}", call)
+        return NOT_PLACED
+    await report.line(call.now_ms, "answered", f"answered, call {call.sid}", call=call.sid)
+    try:
+        await report.bot(await call.hears(within_s=GREETING_S))
+    except NotHeard:
+        await report.line(call.now_ms, "no-greeting", "the bot says nothing")
+    unanswered = 0
+    for at, prepared in enumerate(steps):
+        try:
+            await _take(call, prepared, report)
+            await report.bot(await call.reply(within_s=within_s))
+        except NotHeard as error:
+            unanswered += prepared.step.kind is StepKind.SAY
+            await report.line(call.now_ms, "no-reply", f"no reply: {error}")
+        except CallOver as error:
+            left = sum(later.step.kind is StepKind.SAY for later in steps[at:])
+            unanswered += left
+            await report.line(call.now_ms, "over", f"{error}; {left} utterances were left", left=left)
+            break
+    return UNANSWERED if unanswered else DONE
+
+
+async def _take(call: Caller, prepared: _Prepared, report: "_Report") -> None:
+    value = prepared.step.value
+    if prepared.step.kind is StepKind.DTMF:
+        await report.line(call.now_ms, "caller-keys", f"caller presses {value}", keys=value)
+        await call.presses(value)
+        return
+    await report.line(call.now_ms, "caller", f"caller: {value}", text=value)
+    await call.says(prepared.audio)
+
+
+class _Report:
+    """The conversation as lines for a person, or as one JSON object a line."""
+
+    def __init__(self, out: TextIO, as_json: bool, transcribe: Transcribe | None) -> None:
+        self._out, self._as_json, self._transcribe = out, as_json, transcribe
+
+    async def line(self, at_ms: float | None, event: str, sentence: str, /, **fields: object) -> None:
+        at_s = None if at_ms is None else round(at_ms / 1000, 2)
+        if self._as_json:
+            written = json.dumps({"event": event, "at_s": at_s, **(fields or {"text": sentence})})
+        else:
+            written = sentence if at_s is None else f"{int(at_s // 60):02}:{at_s % 60:05.2f}  {sentence}"
+        print(written, file=self._out, flush=True)
+
+    async def bot(self, heard: Heard) -> None:
+        words = " ".join(heard.texts)
+        if not words and heard.audio and self._transcribe is not None:
+            words = await self._transcribe(heard.audio)
+        spoke_s = (heard.ended_ms - heard.started_ms) / 1000
+        after = heard.voice_to_voice_ms
+        first = "" if after is None else f", first sound after {after / 1000:.2f} s"
+        text = f"bot speaks {spoke_s:.1f} s{first}" + (f": {words}" if words else "")
+        fields = {"spoke_s": spoke_s, "voice_to_voice_ms": after, "text": words}
+        await self.line(heard.started_ms, "bot", text, **fields)
+
+    async def debugger(self, call: Caller) -> None:
+        """What Twilio would have complained of, and whether the measurements can be trusted."""
+        for complaint in call.complaints.faults():
+            code = int(complaint.code)
+            await self.line(
+                None, "complaint", f"Twilio would complain: {complaint}", code=code, text=complaint.text
+            )
+        late_ms = round(call.lateness.p99_ms, 1)
+        if late_ms > 20:
+            text = f"this machine is busy: frames were sent up to {late_ms} ms late"
+            await self.line(None, "late", text, p99_ms=late_ms)
+
+    async def failure(self, text: str, call: Caller | None = None) -> None:
+        sentence = f"The call could not be placed: {text}"
+        await self.line(None, "failed", sentence, text=sentence, call=call.sid if call else None)
