@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from callbot.runtime.bus import Bus, connect
+from callbot.runtime.errors import NoResponders
 from callbot.schemas.audio import FRAME_BYTES, SILENCE_BYTE, CallerAudio
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.message import Receipt
@@ -68,7 +69,12 @@ class Gateway:
 
     async def offer(self, epoch: int = 1, from_seq: int = 0) -> SeatAccept:
         offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief(), from_seq=from_seq)
-        return await self.bus.ask(EARS_OFFER, offer, timeout_s=2)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    return await self.bus.ask(EARS_OFFER, offer, timeout_s=2)
+                except NoResponders:
+                    await asyncio.sleep(0.01)
 
     async def send(
         self, audio: bytes, *, epoch: int = 1, from_seq: int | None = None, replayed: bool = False

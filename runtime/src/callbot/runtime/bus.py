@@ -177,6 +177,28 @@ def _decode(row: Subject[M], msg: Msg) -> M | None:
         return None
 
 
+class _LinkWatch:
+    """Says once what is wrong with the link, and nothing about its end. Must never raise (nats-py)."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self._said = ""
+
+    async def on_error(self, error: Exception) -> None:
+        told = f"{type(error).__name__}: {error}"
+        if told != self._said and not self.closing:
+            self._said = told
+            log.warning("bus", extra={"reason": told})
+
+    async def on_disconnect(self) -> None:
+        if not self.closing:
+            log.warning("the bus is away")
+
+    async def on_reconnect(self) -> None:
+        self._said = ""
+        log.warning("the bus is back")
+
+
 @asynccontextmanager
 async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
     """A bus for one service, reconnecting for ever. Raises SettingsError when no server answers at first.
@@ -186,15 +208,7 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
     if speaks_as not in SERVICES:
         raise SettingsError(f"no such service: {speaks_as}")
 
-    async def on_error(e: Exception) -> None:
-        log.warning("bus", extra={"error": type(e).__name__, "reason": str(e)})
-
-    async def on_disconnect() -> None:
-        log.warning("the bus is away")
-
-    async def on_reconnect() -> None:
-        log.warning("the bus is back")
-
+    watch = _LinkWatch()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             client = await nats.connect(
@@ -205,15 +219,16 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
                 max_outstanding_pings=2,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
+                error_cb=watch.on_error,
+                disconnected_cb=watch.on_disconnect,
+                reconnected_cb=watch.on_reconnect,
             )
     except (TimeoutError, OSError, NatsError) as e:
         raise SettingsError("NATS does not answer at NATS_URL") from e
     try:
         yield Bus(client, speaks_as)
     finally:
+        watch.closing = True
         await _close(client)
 
 

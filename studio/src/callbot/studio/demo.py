@@ -24,27 +24,8 @@ UTTERANCES = (
 )
 GREETING = "Hello! How can I help you?"
 _WORST_WORD_ERROR_RATE = 0.15
-_DIGITS = dict(
-    enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())  # noqa: SIM905
-)
-    enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ]
-    )
-)
+_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
+_IN_WORDS = {str(number): word for number, word in enumerate(_NUMBERS.split())}
 _WEBHOOK_STARTS_S = 10.0
 
 
@@ -193,4 +174,4 @@ def word_error_rate(said: str, heard: str) -> float:
 
 def _words(text: str) -> list[str]:
     plain = re.sub(r"[^\w' ]", " ", text.lower().replace("’", "'"))
-    return [_DIGITS.get(int(word), word) if word.isdigit() else word for word in plain.split()]
+    return [_IN_WORDS.get(word, word) for word in plain.split()]
