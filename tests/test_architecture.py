@@ -72,7 +72,6 @@ def test_what_is_imported_is_declared(member: str) -> None:
     declared = {d.replace("-", "_") for d in declared}
     # What a declared package brings along and re-exports as its own vocabulary.
     declared |= {"multidict", "yarl"} if "aiohttp" in declared else set()
-    declared |= {"ctranslate2", "tokenizers"} if "faster_whisper" in declared else set()
     declared |= {"bson"} if "pymongo" in declared else set()
     if {"callbot_runtime"} & declared:
         declared |= {"pydantic", "pydantic_settings", "nats_py"}

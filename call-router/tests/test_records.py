@@ -13,17 +13,19 @@ from callbot.call_router.settings import Settings
 from callbot.call_router.store import Store
 from callbot.runtime.bus import Bus, connect
 from callbot.schemas.calls import (
+    CallDetail,
     CallEnded,
     CallEvent,
     CallFact,
+    CallRef,
     CallStarted,
     StageFallback,
     TurnDone,
     TurnRecord,
 )
-from callbot.schemas.subjects import BUCKETS, CALL_EVENT, CALL_EVENTS, CALLS
+from callbot.schemas.subjects import BUCKETS, CALL_EVENT, CALL_EVENTS, CALL_GET, CALLS
 
-from .conftest import eventually, new_bot
+from .conftest import ASK_S, eventually, new_bot
 from .test_routing import admit, new_call_id, refusal, route
 
 pytestmark = pytest.mark.usefixtures("router")
@@ -70,6 +72,32 @@ async def tell(gateway: Bus, event: CallEvent, message_id: str = "") -> None:
         timeout_s=5,
         call_id=event.call_id,
     )
+
+
+async def ask_for(gateway: Bus, call_id: str, user_id: str = "public") -> CallDetail:
+    return await gateway.ask(CALL_GET, CallRef(user_id=user_id, call_id=call_id), timeout_s=ASK_S)
+
+
+async def test_a_call_is_shown_to_its_owner_turns_in_order(gateway: Bus, store: Store) -> None:
+    call_id = new_call_id()
+    _, first, fallback, ended = story(call_id)
+    second = TurnDone(turn=TurnRecord(number=2, input="dtmf", user_text="1"))
+    await store.fold(first.model_copy(update={"event_id": "e2", "fact": second}))
+    for event in (first, fallback, ended):
+        await store.fold(event)
+    call = await ask_for(gateway, call_id)
+    assert [turn.number for turn in call.turns] == [1, 2]
+    assert [told.reason for told in call.fallbacks] == ["webhook_timeout"]
+    assert (call.from_number, call.started_at, call.end_reason) == ("", None, "caller_hung_up")
+    assert await refusal(ask_for(gateway, call_id, "somebody-else")) == "call_not_found"
+    assert await refusal(ask_for(gateway, new_call_id())) == "call_not_found"
+
+
+async def test_a_call_that_was_only_routed_is_shown(gateway: Bus) -> None:
+    bot = await new_bot(gateway)
+    routed = await route(gateway, bot.id, new_call_id(), from_number="+1", to_number="+2")
+    call = await ask_for(gateway, routed.call_id)
+    assert call == CallDetail(call_id=routed.call_id, bot_id=bot.id, from_number="+1", to_number="+2")
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])

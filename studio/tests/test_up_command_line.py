@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner
 
 from callbot.studio.cli import app, said_and_pressed
@@ -15,7 +14,7 @@ def test_the_order_of_saying_and_pressing_is_kept() -> None:
     assert said_and_pressed(given) == [("say", "a"), ("dtmf", "1#"), ("say", "b=c")]
 
 
-def test_ps_where_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ps_where_nothing_runs(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["ps", "--data", str(tmp_path)])
     assert result.exit_code == 1
     assert "no callbot up runs with the data directory" in result.stderr

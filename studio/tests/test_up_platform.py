@@ -119,7 +119,11 @@ async def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
     async with running_platform("--scripted", data=tmp_path, env={_MARK: tmp_path.name}) as platform:
         assert len(marked(tmp_path.name)) > len(SERVICES | SERVERS)
         platform.process.kill()
-        await until(lambda: marked(tmp_path.name) == [], within_s=5)
+        try:
+            await until(lambda: marked(tmp_path.name) == [], within_s=5)
+        finally:
+            for pid in marked(tmp_path.name):
+                os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_service_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:

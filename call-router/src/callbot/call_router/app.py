@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from nats.errors import Error as NatsError
 
 from callbot.call_router.bots import Bots
+from callbot.call_router.calls import Calls
 from callbot.call_router.memory import ensure_memory
 from callbot.call_router.records import keep_records
 from callbot.call_router.routing import Routing
@@ -25,6 +26,7 @@ from callbot.schemas.subjects import (
     BOT_LIST,
     BOT_UPDATE,
     CALL_ADMIT,
+    CALL_GET,
     CALL_REENTER,
     CALL_ROUTE,
     Question,
@@ -84,6 +86,7 @@ def _answers(store: Store, settings: Settings) -> list[tuple[Question[Any, Any],
         (CALL_ROUTE, routing.route),
         (CALL_ADMIT, routing.admit),
         (CALL_REENTER, routing.reenter),
+        (CALL_GET, Calls(store).get),
         (BOT_CREATE, bots.create),
         (BOT_GET, bots.get),
         (BOT_LIST, bots.list),
@@ -151,5 +154,7 @@ async def _keep_memory(bus: Bus, store: Store, settings: Settings, readiness: Re
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    # wait_for of Python 3.11 can lose a cancellation: once is not always enough.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)

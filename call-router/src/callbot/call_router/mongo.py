@@ -21,7 +21,15 @@ from pymongo.errors import (
 
 from callbot.call_router.store import CallRecord, Store, StoredBot, StoreRejected, StoreUnavailable
 from callbot.runtime.errors import SettingsError
-from callbot.schemas.calls import CallEnded, CallEvent, CallStarted, RouteVerdict, StageFallback, TurnDone
+from callbot.schemas.calls import (
+    CallDetail,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+    RouteVerdict,
+    StageFallback,
+    TurnDone,
+)
 
 SCHEMA_VERSION = 1
 DEADLINE_S = 1.5
@@ -164,6 +172,15 @@ class MongoStore(Store):
     @_translated
     async def call(self, call_id: str) -> CallRecord | None:
         return _call(await self._calls.find_one({"call_id": call_id}))
+
+    @_translated
+    async def call_detail(self, user_id: str, call_id: str) -> CallDetail | None:
+        found = await self._calls.find_one({"call_id": call_id, "user_id": user_id})
+        if found is None:
+            return None
+        turns = sorted(found.get("turns", ()), key=lambda turn: int(turn["number"]))
+        # A record that began with another event than `started` has no numbers yet.
+        return CallDetail.model_validate({"from_number": "", "to_number": "", **found, "turns": turns})
 
     @_translated
     async def renew_token(self, call_id: str, was: datetime, now: datetime) -> CallRecord | None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from callbot.runtime.errors import CallbotError
 from callbot.schemas.bots import BotStatus, Suggest
-from callbot.schemas.calls import CallEvent, RouteVerdict
+from callbot.schemas.calls import CallDetail, CallEvent, RouteVerdict
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 
 
@@ -82,6 +82,9 @@ class Store(Protocol):
         """The record that is kept for this call: the first one."""
 
     async def call(self, call_id: str) -> CallRecord | None: ...
+
+    async def call_detail(self, user_id: str, call_id: str) -> CallDetail | None:
+        """Its turns in the order of their numbers."""
 
     async def renew_token(self, call_id: str, was: datetime, now: datetime) -> CallRecord | None:
         """Move the time of the token from `was`; None when somebody else has moved it."""

@@ -18,6 +18,7 @@ ROUTES = [
     ("GET", "/bots/{bot_id}", rest.get_bot),
     ("PATCH", "/bots/{bot_id}", rest.update_bot),
     ("DELETE", "/bots/{bot_id}", rest.delete_bot),
+    ("GET", "/calls/{call_id}", rest.get_call),
     ("*", "/voice", voice.voice),
     ("*", "/voice/next", voice.voice_next),
     ("*", "/voice/fallback", voice.voice_fallback),

@@ -17,6 +17,7 @@ STATUS_OF_REFUSAL = {
     "invalid_request": 400,
     "invalid_bot": 400,
     "bot_not_found": 404,
+    "call_not_found": 404,
     "conflict": 409,
     "bot_limit": 429,
     "unavailable": 503,

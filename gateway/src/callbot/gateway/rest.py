@@ -10,8 +10,9 @@ from yarl import URL
 from callbot.gateway.errors import ApiError, invalid, request_id
 from callbot.gateway.keys import BUS
 from callbot.schemas.bots import BotDefinition, BotPatch, BotRef, CreateBot, ListBots, UpdateBot
+from callbot.schemas.calls import CallRef
 from callbot.schemas.message import Message
-from callbot.schemas.subjects import BOT_CREATE, BOT_DELETE, BOT_GET, BOT_LIST, BOT_UPDATE
+from callbot.schemas.subjects import BOT_CREATE, BOT_DELETE, BOT_GET, BOT_LIST, BOT_UPDATE, CALL_GET
 
 B = TypeVar("B", bound=Message)
 ROUTER_WITHIN_S = 2.0
@@ -59,6 +60,15 @@ async def delete_bot(request: web.Request) -> web.Response:
     return _shown(request, deleted)
 
 
+async def get_call(request: web.Request) -> web.Response:
+    try:
+        ref = CallRef(user_id=OPEN_MODE_USER, call_id=request.match_info["call_id"])
+    except ValidationError as e:
+        raise ApiError(404, "call_not_found", "There is no such call.") from e
+    call = await request.app[BUS].ask(CALL_GET, ref, timeout_s=ROUTER_WITHIN_S)
+    return _shown(request, call)
+
+
 def _ref(request: web.Request) -> BotRef:
     try:
         return BotRef(user_id=OPEN_MODE_USER, bot_id=request.match_info["bot_id"])
@@ -83,6 +93,6 @@ async def _body(request: web.Request, model: type[B]) -> B:
 
 
 def _shown(request: web.Request, message: Message) -> web.Response:
-    body = message.model_dump(mode="json")
+    body = message.model_dump(mode="json", by_alias=True)
     body = {k: v for k, v in body.items() if v is not None or k not in NEVER_EMPTY}
     return web.json_response(body, headers={"X-Request-Id": request_id(request)})

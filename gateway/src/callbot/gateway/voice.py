@@ -85,8 +85,11 @@ async def voice_next(request: web.Request) -> web.Response:
         log.error("the state is out of reach", extra={"call_id": call_id, "reason": type(e).__name__})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
-    if journal is None or status != "in-progress":
+    if status != "in-progress":
         return twiml.answer(twiml.hang_up())
+    if journal is None:
+        # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
+        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if journal.state is CallState.ENDED:
         heard_transfer = journal.pending_action is Action.TRANSFER and journal.transfer_to
         verb = twiml.dial(journal.transfer_to or "") if heard_transfer else ""

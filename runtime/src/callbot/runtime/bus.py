@@ -124,9 +124,14 @@ class Bus:
         return await self._subscribe(row, deliver, queue, ids)
 
     async def flush(self, timeout_s: float = 2.0) -> None:
-        """Returns when the server has seen everything sent so far. Raises TimedOut."""
+        """Returns when the server has seen everything sent so far. Raises TimedOut.
+
+        Twice, because nats-py writes its PING ahead of what still waits to be written: the first round
+        empties that buffer, the second is behind it.
+        """
         try:
-            await self._client.flush(timeout=max(1, int(timeout_s)))
+            for _ in range(2):
+                await self._client.flush(timeout=max(1, int(timeout_s)))
         except NatsError as e:
             raise TimedOut(f"flush: {e}") from e
 

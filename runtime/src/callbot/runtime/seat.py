@@ -156,6 +156,7 @@ class SeatHolder:
 
     async def __aenter__(self) -> Self:
         await self._join()
+        await self._bus.flush()
         self._spawn(self._beat_for_ever())
         self._spawn(self._renew_for_ever())
         return self

@@ -171,3 +171,29 @@ class CallEvent(Message):
     user_id: UserId
     at: Timestamp
     fact: CallFact
+
+
+class CallRef(Message):
+    user_id: UserId
+    call_id: CallId
+
+
+class FallbackRecord(Message):
+    stage: str
+    reason: str
+    at: Timestamp
+
+
+class CallDetail(Message):
+    """A call as the API shows it (public contract, "Calls"); complete a moment after the call has ended."""
+
+    call_id: CallId
+    bot_id: BotId
+    from_number: str = Field(alias="from")
+    to_number: str = Field(alias="to")
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    duration_ms: int | None = None
+    end_reason: str | None = None
+    turns: list[TurnRecord] = []
+    fallbacks: list[FallbackRecord] = []

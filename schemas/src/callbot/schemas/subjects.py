@@ -10,7 +10,16 @@ from typing import Final, Generic, TypeVar
 
 from callbot.schemas.audio import BotAudio, CallerAudio
 from callbot.schemas.bots import Bot, BotPage, BotRef, CreateBot, Deleted, ListBots, UpdateBot
-from callbot.schemas.calls import AdmitStream, CallBrief, CallEvent, CallRoute, ReenterCall, RouteCall
+from callbot.schemas.calls import (
+    AdmitStream,
+    CallBrief,
+    CallDetail,
+    CallEvent,
+    CallRef,
+    CallRoute,
+    ReenterCall,
+    RouteCall,
+)
 from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnAnswered, TurnCancelled, TurnOpened
 from callbot.schemas.message import Receipt, Wire
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
@@ -97,6 +106,7 @@ BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         B
 CALL_ROUTE      = _ask ("call_route",      "calls.route",                      RouteCall,      CallRoute,  "gateway -> call-router")
 CALL_ADMIT      = _ask ("call_admit",      "calls.admit",                      AdmitStream,    CallBrief,  "gateway -> call-router")
 CALL_REENTER    = _ask ("call_reenter",    "calls.reenter",                    ReenterCall,    CallRoute,  "gateway -> call-router")
+CALL_GET        = _ask ("call_get",        "calls.get",                        CallRef,        CallDetail, "gateway -> call-router")
 BOT_CREATE      = _ask ("bot_create",      "bots.create",                      CreateBot,      Bot,        "gateway -> call-router")
 BOT_GET         = _ask ("bot_get",         "bots.get",                         BotRef,         Bot,        "gateway -> call-router")
 BOT_LIST        = _ask ("bot_list",        "bots.list",                        ListBots,       BotPage,    "gateway -> call-router")

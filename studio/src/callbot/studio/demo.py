@@ -71,7 +71,7 @@ async def _demo(out: Path, webhook: Path) -> int:
 
 def _recording_in(out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    return out / "call.wav"
+    return out / "conversation.wav"
 
 
 def _progress(sentence: str) -> None:

@@ -46,7 +46,9 @@ class Recording:
         self._caller = bytearray()
         self._bot = bytearray()
         self._frames = 0
-        self._file = wave.open(str(path), "wb")  # noqa: SIM115
+        # wave.open with a path that cannot be opened leaves a broken object behind.
+        self._opened = path.open("wb")
+        self._file = wave.open(self._opened, "wb")  # noqa: SIM115
         self._file.setnchannels(2)
         self._file.setsampwidth(2)
         self._file.setframerate(SAMPLE_RATE_HZ)
@@ -62,7 +64,8 @@ class Recording:
     def close(self) -> None:
         self._write()
         try:
-            self._file.close()
+            with self._opened:
+                self._file.close()
         except OSError as error:
             self.error = error
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+from callbot.studio.up.http_get import accepts
 from callbot.studio.up.lines import Lines
 from callbot.studio.up.parts import Part
 from callbot.studio.up.problems import CannotStart
@@ -17,6 +18,7 @@ LONGEST_PAUSE_S = 5.0
 _SOUND_AFTER_S = 10.0
 """A part that ran so long gets its next start after the first pause again."""
 _LOOK_EVERY_S = 0.05
+_SIGNAL_IS_HANDLED_S = 0.1
 _LONGEST_LINE = 2**20
 
 
@@ -55,9 +57,17 @@ class Keeper:
         else:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
+            if self.part.wake_at_end:
+                await self._wake()
         await asyncio.wait({self._task}, timeout=within_s)
         self._task.cancel()
         await asyncio.wait({self._task})
+
+    async def _wake(self) -> None:
+        """One connection; if it comes before the signal is handled, the part only ends later."""
+        await asyncio.sleep(_SIGNAL_IS_HANDLED_S)
+        with contextlib.suppress(OSError, TimeoutError):
+            await accepts(self.part.port, timeout_s=_SIGNAL_IS_HANDLED_S)
 
     async def _keep(self, needed: Sequence["Keeper"]) -> None:
         pause_s = FIRST_PAUSE_S

@@ -26,6 +26,9 @@ class Part:
     is_service: bool = False
     """One of ours: has `/status`, and is stopped before the servers that it uses."""
 
+    wake_at_end: bool = False
+    """After SIGTERM it waits for one more connection, or 2 s."""
+
     @property
     def name(self) -> str:
         return f"{self.service}-{self.replica}" if self.is_service else self.service

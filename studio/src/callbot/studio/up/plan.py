@@ -117,7 +117,7 @@ def _mongo(data: DataDir, ports: FreePorts, inherited: Mapping[str, str]) -> Par
         *("--config", str(config), "--host", "127.0.0.1", "--port", str(port)),
         *("--storage-path", str(data.path / "mongo"), "--cache-size", "128M", "--log-level", "WARNING"),
     )
-    return Part("mongo", 1, argv, port, env=inherited, ready_path=None)
+    return Part("mongo", 1, argv, port, env=inherited, ready_path=None, wake_at_end=True)
 
 
 def _llm(

@@ -1,0 +1,98 @@
+"""Webhook and language model on their bad days: the caller hears an answer all the same."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from callbot.gateway.phrases import load
+from callbot.studio.emulator import Emulator
+from tests.conftest import BotMaker
+
+GREETING = "Hello! How can I help you?"
+Records = Callable[[str], Awaitable[dict[str, Any]]]
+
+WEBHOOK_DAYS = {
+    "slow": "webhook_timeout",
+    "html": "webhook_invalid",
+    "500": "webhook_bad_status",
+    "empty-say": "webhook_invalid",
+    "missing-say": "webhook_invalid",
+    "redirect": "webhook_bad_status",
+    "huge": "webhook_too_large",
+}
+
+
+@pytest.mark.parametrize(("day", "status"), WEBHOOK_DAYS.items())
+async def test_a_broken_webhook_is_replaced_by_the_suggestion(
+    emulator: Emulator, make_bot: BotMaker, record_of: Records, day: str, status: str
+) -> None:
+    bot = await make_bot(day)
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("A table for four")
+        assert " ".join((await call.reply(within_s=6)).texts) == "I suggest. Now."
+    turn = (await record_of(call.sid))["turns"][1]
+    assert (turn["source"], turn["webhook_status"]) == ("suggestion", status)
+
+
+async def test_a_webhook_that_is_down_is_replaced_by_the_suggestion(
+    emulator: Emulator, make_bot: BotMaker, record_of: Records
+) -> None:
+    bot = await make_bot(webhook="http://127.0.0.1:1/bot")
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("A table for four")
+        assert " ".join((await call.reply()).texts) == "I suggest. Now."
+    assert (await record_of(call.sid))["turns"][1]["webhook_status"] == "webhook_unreachable"
+
+
+@pytest.mark.parametrize(
+    ("said", "suggestion"),
+    [("llm down", "No suggestion."), ("llm slow", "No suggestion."), ("llm stalls", "I suggest.")],
+)
+async def test_a_broken_language_model_leaves_the_webhook_what_there_is(
+    emulator: Emulator, make_bot: BotMaker, said: str, suggestion: str
+) -> None:
+    bot = await make_bot("suggestion")
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says(said)
+        assert (await call.reply()).texts == (suggestion,)
+
+
+async def test_when_both_are_down_the_caller_hears_an_apology_and_may_go_on(
+    emulator: Emulator, make_bot: BotMaker, record_of: Records
+) -> None:
+    bot = await make_bot("500")
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("llm down")
+        apology = await call.reply(within_s=6, silence_ms=1000)
+        assert apology.audio in load()["apology"].audio or load()["apology"].audio in apology.audio
+        await call.says("A table for four")
+        assert " ".join((await call.reply()).texts) == "I suggest. Now."
+    record = await record_of(call.sid)
+    assert record["turns"][1]["source"] == "apology"
+    assert {"stage": "mind", "reason": "nothing to say"}.items() <= record["fallbacks"][1].items()
+
+
+async def test_suggestions_can_be_switched_off(emulator: Emulator, make_bot: BotMaker) -> None:
+    bot = await make_bot("suggestion", suggest="off")
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("Hello")
+        assert (await call.reply()).texts == ("No suggestion.",)
+
+
+async def test_a_voice_that_fails_is_replaced_by_an_apology_from_memory(
+    emulator: Emulator, make_bot: BotMaker, record_of: Records
+) -> None:
+    bot = await make_bot()
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("[[tts:fail]]")
+        assert not (await call.reply(silence_ms=1000)).texts
+        await call.says("Hello")
+        assert (await call.reply()).texts == ("I heard Hello",)
+    assert (await record_of(call.sid))["turns"][1]["source"] == "apology"

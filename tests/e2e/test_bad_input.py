@@ -1,0 +1,277 @@
+"""What nobody should send: every answer is the contract's, and nothing is left behind."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+from xml.etree import ElementTree
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+
+from callbot.studio.emulator import Emulator
+from callbot.studio.up.running import Platform
+from tests.conftest import BotMaker
+
+GOOD = {"goal": "Book a table", "webhook": "https://example.com/bot"}
+JSON = {"Content-Type": "application/json"}
+
+FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"goal": ""}, "goal"),
+    ({"goal": "   "}, "goal"),
+    ({"goal": "x" * 2001}, "goal"),
+    ({"goal": 5}, "goal"),
+    ({"goal": None}, "goal"),
+    ({"goal": {"$gt": ""}}, "goal"),
+    ({"goal": "a\x00b"}, "goal"),
+    ({"webhook": "nonsense"}, "webhook"),
+    ({"webhook": "/bot"}, "webhook"),
+    ({"webhook": "ftp://example.com"}, "webhook"),
+    ({"webhook": "javascript:alert(1)"}, "webhook"),
+    ({"webhook": "http://example.com/bot"}, "webhook"),
+    ({"webhook": "https://user:password@example.com"}, "webhook"),
+    ({"context": "x" * 20_001}, "context"),
+    ({"context": ["a"]}, "context"),
+    ({"voice": "emma"}, "voice"),
+    ({"voice": "nosuch:emma"}, "voice"),
+    ({"voice": "elevenlabs:"}, "voice"),
+    ({"language": "english please"}, "language"),
+    ({"transfer_to": "call me"}, "transfer_to"),
+    ({"hints": "word"}, "hints"),
+    ({"suggest": "sometimes"}, "suggest"),
+    ({"max_call_seconds": 1}, "max_call_seconds"),
+    ({"max_call_seconds": "60"}, "max_call_seconds"),
+    ({"gaol": "typing error"}, "gaol"),
+]
+
+
+@pytest.mark.parametrize(("change", "field"), FIELDS)
+async def test_a_wrong_field_is_named(api: aiohttp.ClientSession, change: dict[str, Any], field: str) -> None:
+    async with api.post("/v1/bots", json={**GOOD, **change}) as answer:
+        error = (await answer.json())["error"]
+        assert answer.status == 400
+        assert error["code"] == "invalid_request"
+        assert field in error["message"]
+        assert "request_id" in error
+
+
+async def test_an_unknown_voice_provider_gets_the_list_of_known_ones(api: aiohttp.ClientSession) -> None:
+    async with api.post("/v1/bots", json={**GOOD, "voice": "nosuch:emma"}) as answer:
+        message = (await answer.json())["error"]["message"]
+        assert "elevenlabs" in message and "polly" in message and "piper" in message
+
+
+@pytest.mark.parametrize("missing", ["goal", "webhook"])
+async def test_a_missing_field_is_named(api: aiohttp.ClientSession, missing: str) -> None:
+    body = {k: v for k, v in GOOD.items() if k != missing}
+    async with api.post("/v1/bots", json=body) as answer:
+        assert answer.status == 400
+        assert missing in (await answer.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{'goal': 1}", b"[" * 20_000]
+)
+async def test_a_body_that_is_no_object(api: aiohttp.ClientSession, body: bytes) -> None:
+    async with api.post("/v1/bots", data=body, headers=JSON) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("PUT", "/v1/bots", 405, "method_not_allowed"),
+        ("DELETE", "/v1/bots", 405, "method_not_allowed"),
+        ("GET", "/v1/nothing", 404, "not_found"),
+        ("GET", "/v1/bots/bot_unknown", 404, "bot_not_found"),
+        ("DELETE", "/v1/bots/bot_unknown", 404, "bot_not_found"),
+        ("GET", "/v1/bots/%2e%2e%2fetc", 404, "bot_not_found"),
+        ("GET", "/v1/bots/a.b", 404, "bot_not_found"),
+        ("GET", "/v1/bots/" + "x" * 65, 404, "bot_not_found"),
+        ("GET", "/v1/bots?limit=0", 400, "invalid_request"),
+        ("GET", "/v1/bots?limit=x", 400, "invalid_request"),
+        ("GET", "/v1/calls/CA123", 404, "call_not_found"),
+        ("GET", "/v1/calls/CA" + "0" * 32, 404, "call_not_found"),
+    ],
+)
+async def test_paths(api: aiohttp.ClientSession, method: str, path: str, status: int, code: str) -> None:
+    async with api.request(method, path) as answer:
+        assert answer.status == status
+        assert (await answer.json())["error"]["code"] == code
+        assert status != 405 or answer.headers["Allow"]
+
+
+async def test_content_type_and_size(api: aiohttp.ClientSession) -> None:
+    async with api.post("/v1/bots", data=json.dumps(GOOD), headers={"Content-Type": "text/plain"}) as answer:
+        assert answer.status == 415
+    async with api.post("/v1/bots", data=b" " * 1_000_000, headers=JSON) as answer:
+        assert answer.status == 413
+        assert (await answer.json())["error"]["code"] == "too_large"
+
+
+async def test_a_patch_changes_what_it_names_and_nothing_else(
+    api: aiohttp.ClientSession, make_bot: BotMaker
+) -> None:
+    bot = await make_bot(context="Open at five.", hints=["quiche"])
+    async with api.get(f"/bots/{bot}") as answer:
+        before = await answer.json()
+    async with api.patch(f"/v1/bots/{bot}", json={"goal": "Another goal"}) as answer:
+        assert answer.status == 200
+        assert await answer.json() == {**before, "goal": "Another goal"}
+    async with api.patch(f"/v1/bots/{bot}", json={"goal": ""}) as answer:
+        assert answer.status == 400
+    async with api.delete(f"/v1/bots/{bot}") as answer:
+        assert answer.status == 200
+    async with api.patch(f"/v1/bots/{bot}", json={"goal": "x"}) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "form", "status", "says"),
+    [
+        ("", {}, 400, "Invalid bot"),
+        ("?bot_id=", {}, 400, "Invalid bot"),
+        ("?bot_id=a%20b", {}, 400, "Invalid bot"),
+        ("?bot_id=" + "x" * 65, {}, 400, "Invalid bot"),
+        ("?bot_id=bot_unknown", {}, 404, "Bot not found"),
+        ("?bot_id=bot_unknown", {"CallSid": "CA1"}, 400, "Invalid call"),
+        ("?bot_id=bot_unknown", {"CallSid": "CA" + "Z" * 32}, 400, "Invalid call"),
+    ],
+)
+async def test_voice_refuses_in_twiml(
+    api: aiohttp.ClientSession, query: str, form: dict[str, str], status: int, says: str
+) -> None:
+    for path in ("/voice", "/v1/voice"):
+        async with api.post(path + query, data=form) as answer:
+            assert answer.status == status
+            assert answer.content_type == "application/xml"
+            assert ElementTree.fromstring(await answer.text()).findtext("Say") == says
+
+
+async def test_the_documents_own_curl(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
+    bot = await make_bot()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with api.post(f"/voice?bot_id={bot}", headers=form) as answer:
+        assert answer.status == 200
+        connect = ElementTree.fromstring(await answer.text())[0]
+    assert connect.tag == "Connect" and "/v1/voice/next?call=CA" in connect.attrib["action"]
+    assert connect[0].attrib["url"].endswith(f"/voice/stream/{bot}")
+    assert connect[0].attrib["url"].startswith("ws://127.0.0.1")
+
+
+async def test_the_same_question_gets_the_same_answer(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
+    bot = await make_bot()
+    form = {"CallSid": "CA" + "12" * 16, "AccountSid": "AC1", "From": "+1", "To": "+2"}
+    answers = [await (await api.post(f"/v1/voice?bot_id={bot}", data=form)).text() for _ in range(3)]
+    assert len(set(answers)) == 1
+
+
+def start(call_id: str, token: str, **over: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "callSid": call_id,
+        "accountSid": "AC1",
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {"token": token},
+        **over,
+    }
+    return {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": body}
+
+
+async def token_for(api: aiohttp.ClientSession, bot: str, call_id: str) -> str:
+    async with api.post(f"/v1/voice?bot_id={bot}", data={"CallSid": call_id}) as answer:
+        stream = ElementTree.fromstring(await answer.text())[0][0]
+    return stream[0].attrib["value"]
+
+
+async def close_code(socket: aiohttp.ClientWebSocketResponse, within_s: float = 5.0) -> int | None:
+    async with asyncio.timeout(within_s):
+        while (message := await socket.receive()).type is WSMsgType.TEXT:
+            continue
+    assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR)
+    return socket.close_code
+
+
+MEDIA = {"event": "media", "media": {"payload": base64.b64encode(b"\xff" * 160).decode()}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (["garbage"], 1007),
+        ([b"\x00\x01"], 1003),
+        ([json.dumps(MEDIA)], 1008),
+        (["x" * 10_000_000], 1009),
+        ([json.dumps({"event": "connected"}), json.dumps({"event": "stop"})], 1008),
+        ([json.dumps(start("CA1", ""))], 1008),
+        ([json.dumps(start("CA" + "ab" * 16, "forged"))], 1008),
+        ([json.dumps(start("CA" + "ab" * 16, "", mediaFormat={"encoding": "audio/opus"}))], 1003),
+        ([], 1008),
+    ],
+    ids=["garbage", "binary", "media first", "10 MB", "stop first", "no call", "forged", "opus", "nothing"],
+)
+async def test_a_stream_that_is_none_is_closed_with_the_right_code(
+    api: aiohttp.ClientSession, make_bot: BotMaker, sent: list[str | bytes], code: int
+) -> None:
+    bot = await make_bot()
+    async with api.ws_connect(f"/voice/stream/{bot}") as socket:
+        for message in sent:
+            await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
+        assert await close_code(socket) == code
+
+
+async def test_a_token_is_for_its_call_and_its_bot(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
+    first, second = await make_bot(), await make_bot()
+    call_id = "CA" + "34" * 16
+    token = await token_for(api, first, call_id)
+    for bot, called in ((second, call_id), (first, "CA" + "56" * 16)):
+        async with api.ws_connect(f"/v1/voice/stream/{bot}") as socket:
+            await socket.send_json(start(called, token))
+            assert await close_code(socket) == 1008
+
+
+async def test_a_bot_deleted_before_its_stream(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
+    bot = await make_bot()
+    call_id = "CA" + "78" * 16
+    token = await token_for(api, bot, call_id)
+    async with api.delete(f"/v1/bots/{bot}") as answer:
+        assert answer.status == 200
+    async with api.ws_connect(f"/stream/{bot}") as socket:
+        await socket.send_json(start(call_id, token))
+        assert await close_code(socket) == 1008
+    async with api.post(f"/v1/voice/next?call={call_id}", data={"CallStatus": "in-progress"}) as answer:
+        document = ElementTree.fromstring(await answer.text())
+    assert [verb.tag for verb in document] == ["Say", "Hangup"]
+
+
+async def test_frames_of_odd_length_and_nonsense_in_a_live_call_change_nothing(
+    api: aiohttp.ClientSession, make_bot: BotMaker, platform: Platform
+) -> None:
+    bot = await make_bot()
+    call_id = "CA" + "9a" * 16
+    token = await token_for(api, bot, call_id)
+    async with api.ws_connect(f"/voice/stream/{bot}") as socket:
+        await socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
+        await socket.send_json(start(call_id, token))
+        for length in (1, 159, 160, 161, 7, 0, 4000):
+            payload = base64.b64encode(b"\xff" * length).decode()
+            await socket.send_json({"event": "media", "media": {"payload": payload}})
+        for nonsense in ("{", "5", '{"event":"media","media":{"payload":"@"}}', '{"event":"dance"}'):
+            await socket.send_str(nonsense)
+        await socket.send_bytes(b"\x00")
+        message = await socket.receive(timeout=5)
+        assert json.loads(message.data)["event"] == "media"
+        await socket.send_json({"event": "stop", "stop": {}})
+    for _ in range(50):
+        if not any(row["live_calls"] for row in await platform.ps()):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("a seat was left behind")
+
+
+async def test_a_call_after_all_that(emulator: Emulator, make_bot: BotMaker) -> None:
+    async with emulator.dial(bot_id=await make_bot()) as call:
+        await call.hears("Hello! How can I help you?")
+        await call.says("Hello")
+        assert (await call.reply()).texts == ("I heard Hello",)
