@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from typing import Any
 from xml.etree import ElementTree
@@ -202,14 +203,24 @@ MEDIA = {"event": "media", "media": {"payload": base64.b64encode(b"\xff" * 160).
         (["garbage"], 1007),
         ([b"\x00\x01"], 1003),
         ([json.dumps(MEDIA)], 1008),
-        (["x" * 10_000_000], 1009),
+        (["x" * 100_000], 1009),
         ([json.dumps({"event": "connected"}), json.dumps({"event": "stop"})], 1008),
         ([json.dumps(start("CA1", ""))], 1008),
         ([json.dumps(start("CA" + "ab" * 16, "forged"))], 1008),
         ([json.dumps(start("CA" + "ab" * 16, "", mediaFormat={"encoding": "audio/opus"}))], 1003),
         ([], 1008),
     ],
-    ids=["garbage", "binary", "media first", "10 MB", "stop first", "no call", "forged", "opus", "nothing"],
+    ids=[
+        "garbage",
+        "binary",
+        "media first",
+        "too long",
+        "stop first",
+        "no call",
+        "forged",
+        "opus",
+        "nothing",
+    ],
 )
 async def test_a_stream_that_is_none_is_closed_with_the_right_code(
     api: aiohttp.ClientSession, make_bot: BotMaker, sent: list[str | bytes], code: int
@@ -219,6 +230,16 @@ async def test_a_stream_that_is_none_is_closed_with_the_right_code(
         for message in sent:
             await (socket.send_str(message) if isinstance(message, str) else socket.send_bytes(message))
         assert await close_code(socket) == code
+
+
+async def test_ten_megabytes_are_not_read(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
+    """The gateway closes while the sender still sends: the sender may see the reset before the 1009."""
+    async with api.ws_connect(f"/voice/stream/{await make_bot()}") as socket:
+        with contextlib.suppress(ConnectionError):
+            await socket.send_str("x" * 10_000_000)
+        async with asyncio.timeout(5):
+            message = await socket.receive()
+        assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
 async def test_a_token_is_for_its_call_and_its_bot(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:

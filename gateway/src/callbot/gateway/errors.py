@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 STATUS_OF_REFUSAL = {
+    "internal_error": 500,
     "invalid_request": 400,
     "invalid_bot": 400,
     "bot_not_found": 404,

@@ -12,9 +12,18 @@ from pydantic import ValidationError
 
 from callbot.gateway import twiml
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
+from callbot.gateway.memory import EventLog
 from callbot.gateway.settings import Settings
 from callbot.runtime.errors import BusError, Refused
-from callbot.schemas.calls import CallJournal, CallRoute, CallState, ReenterCall, RouteCall, RouteVerdict
+from callbot.schemas.calls import (
+    CallEnded,
+    CallJournal,
+    CallRoute,
+    CallState,
+    ReenterCall,
+    RouteCall,
+    RouteVerdict,
+)
 from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
 from callbot.schemas.subjects import CALL_REENTER, CALL_ROUTE
 from callbot.schemas.webhook import Action
@@ -22,6 +31,8 @@ from callbot.schemas.webhook import Action
 log = logging.getLogger(__name__)
 ROUTE_WITHIN_S = 2.0
 STREAMS_IN_A_MINUTE = 3
+AFTER_ALL_EVENTS = 1_000_000
+"""The number of an event that the call itself did not write; the same however often Twilio asks."""
 
 INVALID_BOT = "Invalid bot"
 BOT_NOT_FOUND = "Bot not found"
@@ -86,6 +97,7 @@ async def voice_next(request: web.Request) -> web.Response:
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
     if status != "in-progress":
+        _close_record(request.app[CALLS].platform.events, journal)
         return twiml.answer(twiml.hang_up())
     if journal is None:
         # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
@@ -107,6 +119,14 @@ async def _reenter(request: web.Request, journal: CallJournal) -> web.Response:
         log.error("a call cannot go on", extra={"call_id": question.call_id, "reason": str(e)})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     return twiml.answer(_connect(request.app[SETTINGS], route))
+
+
+def _close_record(events: EventLog, journal: CallJournal | None) -> None:
+    """The caller has left while no stream was there to say so."""
+    if journal is not None and journal.state is not CallState.ENDED and journal.streams_at:
+        duration = datetime.now(UTC) - journal.streams_at[0]
+        ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
+        events.add(journal.brief, AFTER_ALL_EVENTS, ended)
 
 
 def _too_many_streams(journal: CallJournal, now: datetime) -> bool:

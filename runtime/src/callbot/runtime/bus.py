@@ -109,10 +109,10 @@ class Bus:
             except Silent:
                 return
             except Refused as e:
-                refusal = Refusal(code=e.code, message=e.message, details=e.details)
-                await self._client.publish(msg.reply, refusal.encode(), headers={REFUSED_HEADER: "1"})
+                await self._refuse(msg, e)
             except Exception:
                 log.exception("a request could not be answered", extra={"subject": row.name})
+                await self._refuse(msg, Refused("internal_error", "Something went wrong on our side."))
 
         async def deliver(msg: Msg) -> None:
             message = _decode(row, msg)
@@ -122,6 +122,13 @@ class Bus:
                 task.add_done_callback(self._tasks.discard)
 
         return await self._subscribe(row, deliver, queue, ids)
+
+    async def _refuse(self, msg: Msg, refused: Refused) -> None:
+        refusal = Refusal(code=refused.code, message=refused.message, details=refused.details)
+        try:
+            await self._client.publish(msg.reply, refusal.encode(), headers={REFUSED_HEADER: "1"})
+        except NatsError as e:
+            log.warning("a refusal was not sent", extra={"code": refused.code, "reason": str(e)})
 
     async def flush(self, timeout_s: float = 2.0) -> None:
         """Returns when the server has seen everything sent so far. Raises TimedOut.

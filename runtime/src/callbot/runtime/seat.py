@@ -66,12 +66,10 @@ class Lease:
         while not self.over and time.monotonic() < give_up_at_s:
             try:
                 receipt = await self._bus.ask(row, message, timeout_s=REPORT_TIMEOUT_S, call_id=self.call_id)
-            except (TimedOut, NoResponders):
+            except (TimedOut, NoResponders, Refused) as e:
+                log.debug("reported again", extra={"call_id": self.call_id, "reason": str(e)})
                 await asyncio.sleep(REPORT_PAUSE_S)
                 continue
-            except Refused as e:
-                log.error("a report was refused", extra={"call_id": self.call_id, "reason": str(e)})
-                return False
             if not receipt.accepted:
                 self.give_up("report not accepted")
             return receipt.accepted
@@ -169,9 +167,11 @@ class SeatHolder:
             held.lease.over = True
             await held.close()
         self._held.clear()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            # Again and again: Python 3.11's wait_for can lose a cancellation.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=0.2)
 
     async def leave(self, within_s: float) -> None:
         """Take nothing more, say so, and wait for the seats to be moved; returns after `within_s` anyway."""
