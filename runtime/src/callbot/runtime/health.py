@@ -1,5 +1,6 @@
 """`/live`: the event loop turns. `/ready`: every named check holds. `/status`: what runs here."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,6 +36,7 @@ async def health(
                 "worker_id": settings.worker_id,
                 "pid": os.getpid(),
                 "live_calls": live_calls(),
+                "tasks": len(asyncio.all_tasks()),
                 "checks": dict(ready()),
             }
         )

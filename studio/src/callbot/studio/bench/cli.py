@@ -1,0 +1,59 @@
+"""`callbot bench …`: each prints its machine and its settings with its figures."""
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from callbot.studio.bench.results import OtherSettings
+from callbot.studio.up import PlatformFailed
+
+app = typer.Typer(help="Measure.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the measurement in --out.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same calls.")]
+
+
+@app.command()
+def latency(
+    turns: Annotated[int, typer.Option(min=1)] = 30,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 1,
+    turns_per_call: Annotated[int, typer.Option(min=1)] = 6,
+    webhook_ms: Annotated[float, typer.Option(min=0, help="The webhook's own time.")] = 20.0,
+    suggest: Annotated[str, typer.Option(help="full or off.")] = "full",
+    scripted: Annotated[bool, typer.Option("--scripted", help="Without models.")] = False,
+    seed: Seed = 1,
+    out: Path = Path("build/bench/latency.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """From the caller's last word to the bot's first sound, end of turn included, and each stage."""
+    from callbot.studio.bench.latency import LatencyPlan, measure
+
+    plan = LatencyPlan(turns, calls, turns_per_call, webhook_ms, suggest, scripted, seed)
+    _run(measure(plan, out, resume=resume))
+
+
+@app.command()
+def soak(
+    calls: Annotated[int, typer.Option(min=1)] = 200,
+    at_once: Annotated[int, typer.Option(min=1)] = 10,
+    turns: Annotated[int, typer.Option(min=0, help="In each call.")] = 2,
+    replicas: Annotated[int, typer.Option(min=1)] = 1,
+    seed: Seed = 1,
+    out: Path = Path("build/bench/soak.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """Short calls with scripted providers: memory flat, nothing left behind."""
+    from callbot.studio.bench.soak import SoakPlan, soak
+
+    _run(soak(SoakPlan(calls, at_once, turns, replicas, seed), out, resume=resume))
+
+
+def _run(measurement: Coroutine[None, None, int]) -> None:
+    try:
+        code = asyncio.run(measurement)
+    except (OtherSettings, PlatformFailed, OSError) as e:
+        typer.echo(f"callbot bench: {e}", err=True)
+        code = 1
+    raise typer.Exit(code)
