@@ -16,3 +16,7 @@ from callbot.studio.demo import word_error_rate
 )
 def test_word_error_rate(heard: str, rate: float) -> None:
     assert word_error_rate("A table for four at 7", heard) == pytest.approx(rate)
+
+
+def test_contractions_are_no_errors() -> None:
+    assert word_error_rate("No that is all, I'd like", "No, that's all. I would like") == 0.0

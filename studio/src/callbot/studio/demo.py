@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
-from aiohttp import web
 
 from callbot.studio.emulator.call_command import Step, StepKind, place_call
+from callbot.studio.emulator.call_parameters import new_sid
+from callbot.studio.emulator.call_record import CallRecord
 from callbot.studio.up import PlatformFailed, running_platform
 
 UTTERANCES = (
@@ -26,6 +26,7 @@ GREETING = "Hello! How can I help you?"
 _WORST_WORD_ERROR_RATE = 0.15
 _NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve"
 _IN_WORDS = {str(number): word for number, word in enumerate(_NUMBERS.split())}
+_CONTRACTIONS = {"'d ": " would ", "that's": "that is", "it's": "it is", "i'm": "i am", "'ll ": " will "}
 _WEBHOOK_STARTS_S = 10.0
 
 
@@ -47,26 +48,20 @@ async def demo(out: Path, webhook: Path) -> int:
 
 async def _demo(out: Path, webhook: Path) -> int:
     recording = _recording_in(out)
+    call_sid = new_sid("CA")
     _progress("Starting the platform: NATS, the database, the language model and five services …")
-    async with (
-        running_platform() as platform,
-        _booking_bot(webhook) as bot_url,
-        Relay.serving(bot_url) as relay,
-    ):
+    async with running_platform() as platform, _booking_bot(webhook) as bot_url:
         try:
-            bot_id = await _create_bot(platform.url, relay.url)
+            bot_id = await _create_bot(platform.url, bot_url)
             _progress(f"Calling bot {bot_id} at {platform.url}; the caller's voice is being prepared …")
-            code = await place_call(
-                bot_id,
-                [Step(StepKind.SAY, text) for text in UTTERANCES],
-                url=platform.url,
-                record=recording,
-                transcribe=relay.last_said,
-            )
+            steps = [Step(StepKind.SAY, text) for text in UTTERANCES]
+            code = await place_call(bot_id, steps, url=platform.url, record=recording, call_sid=call_sid)
+            async with CallRecord.of(platform.url, call_sid) as record:
+                turns = await record.turns() or []
         finally:
             shutil.copy(platform.log, out / "platform.log")
         _progress("Stopping the platform …")
-    return code or _judged(relay.heard, recording)
+    return code or _judged([turn["user_text"] for turn in turns if turn["input"] == "speech"], recording)
 
 
 def _recording_in(out: Path) -> Path:
@@ -120,48 +115,11 @@ async def _booking_bot(program: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-class Relay:
-    """Stands before the webhook and remembers what callers said and what was answered."""
-
-    def __init__(self, behind: str, session: aiohttp.ClientSession) -> None:
-        self.heard: list[str] = []
-        self.url = ""
-        self._said = GREETING
-        self._behind = behind
-        self._session = session
-
-    @classmethod
-    @asynccontextmanager
-    async def serving(cls, behind: str) -> AsyncIterator["Relay"]:
-        app = web.Application()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
-            relay = cls(behind, session)
-            app.router.add_post("/", relay._pass_on)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-            await runner.setup()
-            try:
-                await web.TCPSite(runner, "127.0.0.1", 0).start()
-                relay.url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-                yield relay
-            finally:
-                await runner.cleanup()
-
-    async def last_said(self, _: bytes) -> str:
-        """What the bot was told to say last: the demo prints it without listening to the audio."""
-        return self._said
-
-    async def _pass_on(self, request: web.Request) -> web.Response:
-        asked: dict[str, Any] = await request.json()
-        async with self._session.post(self._behind, json=asked) as response:
-            body = await response.read()
-            answered = await response.json()
-        self.heard.append(str(asked["user_text"]))
-        self._said = str(answered.get("say", ""))
-        return web.Response(status=response.status, body=body, content_type="application/json")
-
-
 def word_error_rate(said: str, heard: str) -> float:
-    """Edits for each word that was said; without punctuation, numbers as words."""
+    """Edits for each word that was said; without punctuation, numbers as words, contractions written out.
+
+    As Whisper's own scoring does (Radford et al., 2022, appendix C): "that's" is "that is".
+    """
     wanted, got = _words(said), _words(heard)
     row = list(range(len(got) + 1))
     for at, word in enumerate(wanted, 1):
@@ -173,5 +131,7 @@ def word_error_rate(said: str, heard: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    plain = re.sub(r"[^\w' ]", " ", text.lower().replace("’", "'"))
-    return [_IN_WORDS.get(word, word) for word in plain.split()]
+    plain = text.lower().replace("’", "'")
+    for short, long in _CONTRACTIONS.items():
+        plain = plain.replace(short, long)
+    return [_IN_WORDS.get(word, word) for word in re.sub(r"[^\w ]", " ", plain).split()]

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
+from callbot.studio.emulator.call_record import CallRecord
 from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard
 from callbot.studio.emulator.emulator import CALLER_NUMBER, PLATFORM_NUMBER, Emulator
 from callbot.studio.emulator.voices import ScriptedVoice, Voice, VoiceError, piper_voice, wav_speech
@@ -16,9 +17,6 @@ from callbot.studio.emulator.webhooks import Account
 
 DONE, UNANSWERED, NOT_PLACED = 0, 1, 2
 GREETING_S = 10.0
-
-Transcribe = Callable[[bytes], Awaitable[str]]
-"""Mu-law at 8 kHz to what it says."""
 
 
 class StepKind(StrEnum):
@@ -52,26 +50,31 @@ async def place_call(
     reply_within_s: float = 15.0,
     from_number: str = CALLER_NUMBER,
     account: Account | None = None,
-    transcribe: Transcribe | None = None,
+    call_sid: str | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Calls a bot (by its id) or a phone number and says the steps, waiting for a reply after each.
 
+    What a real voice says is printed from the platform's own record of the call, where it gives one.
     Returns 0 when every utterance got a reply, 1 when one did not, 2 when the call could not be placed.
     """
-    report = _Report(out or sys.stdout, as_json, transcribe)
+    report = _Report(out or sys.stdout, as_json)
     try:
         async with open_voice(voice) as speaker:
             prepared = [await _prepare(step, speaker) for step in steps]
             async with Emulator(url, account=account, voice=speaker) as emulator:
                 is_number = to.startswith("+")
-                async with emulator.dial(
-                    bot_id=None if is_number else to,
-                    to=to if is_number else PLATFORM_NUMBER,
-                    from_number=from_number,
-                    record=record,
-                ) as call:
-                    outcome = await _converse(call, prepared, reply_within_s, report)
+                async with (
+                    emulator.dial(
+                        bot_id=None if is_number else to,
+                        to=to if is_number else PLATFORM_NUMBER,
+                        from_number=from_number,
+                        call_sid=call_sid,
+                        record=record,
+                    ) as call,
+                    CallRecord.of(url, call.sid) as words,
+                ):
+                    outcome = await _converse(call, prepared, reply_within_s, report, words)
                 await report.debugger(call)
     except (VoiceError, OSError) as error:
         await report.failure(str(error))
@@ -104,7 +107,9 @@ async def _prepare(step: Step, voice: Voice) -> _Prepared:
     return _Prepared(step, await voice.speech(step.value))
 
 
-async def _converse(call: Caller, steps: Sequence[_Prepared], within_s: float, report: "_Report") -> int:
+async def _converse(
+    call: Caller, steps: Sequence[_Prepared], within_s: float, report: "_Report", words: CallRecord
+) -> int:
     if not call.answered:
         end = await call.ended()
         spoken = "".join(f' Twilio said: "{text}"' for text in call.texts_heard)
@@ -112,14 +117,14 @@ async def _converse(call: Caller, steps: Sequence[_Prepared], within_s: float, r
         return NOT_PLACED
     await report.line(call.now_ms, "answered", f"answered, call {call.sid}", call=call.sid)
     try:
-        await report.bot(await call.hears(within_s=GREETING_S))
+        await report.bot(await call.hears(within_s=GREETING_S), words)
     except NotHeard:
         await report.line(call.now_ms, "no-greeting", "the bot says nothing")
     unanswered = 0
     for at, prepared in enumerate(steps):
         try:
             await _take(call, prepared, report)
-            await report.bot(await call.reply(within_s=within_s))
+            await report.bot(await call.reply(within_s=within_s), words)
         except NotHeard as error:
             unanswered += prepared.step.kind is StepKind.SAY
             await report.line(call.now_ms, "no-reply", f"no reply: {error}")
@@ -144,8 +149,8 @@ async def _take(call: Caller, prepared: _Prepared, report: "_Report") -> None:
 class _Report:
     """The conversation as lines for a person, or as one JSON object a line."""
 
-    def __init__(self, out: TextIO, as_json: bool, transcribe: Transcribe | None) -> None:
-        self._out, self._as_json, self._transcribe = out, as_json, transcribe
+    def __init__(self, out: TextIO, as_json: bool) -> None:
+        self._out, self._as_json = out, as_json
 
     async def line(self, at_ms: float | None, event: str, sentence: str, /, **fields: object) -> None:
         at_s = None if at_ms is None else round(at_ms / 1000, 2)
@@ -155,10 +160,8 @@ class _Report:
             written = sentence if at_s is None else f"{int(at_s // 60):02}:{at_s % 60:05.2f}  {sentence}"
         print(written, file=self._out, flush=True)
 
-    async def bot(self, heard: Heard) -> None:
-        words = " ".join(heard.texts)
-        if not words and heard.audio and self._transcribe is not None:
-            words = await self._transcribe(heard.audio)
+    async def bot(self, heard: Heard, record: CallRecord) -> None:
+        words = " ".join(heard.texts) or await record.newest_words()
         spoke_s = (heard.ended_ms - heard.started_ms) / 1000
         after = heard.voice_to_voice_ms
         first = "" if after is None else f", first sound after {after / 1000:.2f} s"
