@@ -19,8 +19,9 @@ from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import BusError, Refused
 from callbot.schemas.bots import BotPage, ListBots
 from callbot.schemas.subjects import BOT_LIST
+from tests.servers import Server, free_port, mongo_server, nats_server, url_for
 
-from .conftest import Server, eventually, free_port, mongo_server, nats_server, new_bot, url_for
+from .conftest import eventually, new_bot
 from .test_records import assert_whole, story, tell
 from .test_routing import new_call_id
 

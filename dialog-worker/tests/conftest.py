@@ -2,22 +2,19 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from callbot.dialog_worker.settings import Settings
-from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnOpened
 from callbot.schemas.webhook import HistoryEntry
+from tests.samples import CALL_ID, a_brief
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]
-CALL_ID = "CA" + "0" * 31 + "1"
 
 
 @pytest.fixture
@@ -54,28 +51,7 @@ def settings_with() -> Callable[..., Settings]:
 
 @pytest.fixture(scope="session")
 def brief_with() -> Callable[..., CallBrief]:
-    def brief(**changes: object) -> CallBrief:
-        fields: dict[str, object] = {
-            "call_id": CALL_ID,
-            "bot_id": "bot_1",
-            "user_id": "user_1",
-            "from_number": "+15550001111",
-            "to_number": "+15550002222",
-            "goal": "Book a table.",
-            "context": "",
-            "webhook": "http://127.0.0.1:9/",
-            "webhook_secret": "s3cret-s3cret-s3cret",
-            "voice": "piper:joe",
-            "greeting": "Hello!",
-            "language": "en-US",
-            "transfer_to": None,
-            "hints": [],
-            "suggest": Suggest.FULL,
-            "max_call_seconds": 600,
-        }
-        return CallBrief.model_validate(fields | changes)
-
-    return brief
+    return a_brief
 
 
 @pytest.fixture(scope="session")
@@ -149,21 +125,3 @@ async def vendor(serve: Serve) -> Vendor:
     vendor = Vendor()
     vendor.url = await serve(vendor.handle) + "/v1"
     return vendor
-
-
-@pytest.fixture(scope="session")
-async def nats_url() -> AsyncIterator[str]:
-    binary = Path(sys.executable).with_name("nats-server")
-    server = await asyncio.create_subprocess_exec(
-        binary, "-a", "127.0.0.1", "-p", "-1", stderr=asyncio.subprocess.PIPE
-    )
-    assert server.stderr is not None
-    try:
-        async with asyncio.timeout(10):
-            async for line in server.stderr:
-                if b"Listening for client connections on" in line:
-                    break
-        yield "nats://" + line.decode().split()[-1]
-    finally:
-        server.terminate()
-        await server.wait()

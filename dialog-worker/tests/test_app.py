@@ -21,6 +21,7 @@ from callbot.schemas.dialog import TurnAnswered, TurnCancelled, TurnOpened
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatOffer
 from callbot.schemas.subjects import CALL_OVER, MIND_OFFER, TURN_ANSWERED, TURN_CANCELLED, TURN_OPENED
+from tests.servers import Server, url_for
 
 
 class Gateway:
@@ -65,9 +66,9 @@ async def customer(serve: Callable[..., Awaitable[str]]) -> str:
 
 @pytest.fixture
 async def gateway(
-    nats_url: str, customer: str, brief_with: Callable[..., CallBrief], turn_with: Callable[..., TurnOpened]
+    nats: Server, customer: str, brief_with: Callable[..., CallBrief], turn_with: Callable[..., TurnOpened]
 ) -> AsyncIterator[Gateway]:
-    async with connect(nats_url, speaks_as="gateway") as bus:
+    async with connect(url_for("gateway", nats), speaks_as="gateway") as bus:
         gateway = Gateway(bus, brief_with(webhook=customer), turn_with)
         await bus.answer(TURN_ANSWERED, gateway.on_answered, call_id=gateway.brief.call_id)
         await bus.flush()
@@ -76,13 +77,15 @@ async def gateway(
 
 @pytest.fixture
 async def worker(
-    nats_url: str, vendor: Any, settings_with: Callable[..., Settings]
+    nats: Server, vendor: Any, settings_with: Callable[..., Settings]
 ) -> AsyncIterator[SeatHolder]:
     settings = settings_with(
         openai_base_url=vendor.url, suggestion_s=30, llm_first_token_s=30, llm_next_token_s=30
     )
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(connect(nats_url, speaks_as="dialog-worker"))
+        bus = await stack.enter_async_context(
+            connect(url_for("dialog-worker", nats), speaks_as="dialog-worker")
+        )
         model = await stack.enter_async_context(open_language_model(settings))
         webhooks = await stack.enter_async_context(open_webhooks(settings))
         answering = Answering(model, webhooks, settings)

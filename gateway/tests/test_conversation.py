@@ -9,34 +9,12 @@ from callbot.gateway.phrases import load
 from callbot.gateway.playout import Playout
 from callbot.gateway.turns import Turn, Turns
 from callbot.schemas.audio import BotAudio
-from callbot.schemas.bots import Suggest
-from callbot.schemas.calls import CallBrief, CallFact, EndReason, StageFallback, TurnDone, TurnRecord
+from callbot.schemas.calls import CallFact, EndReason, StageFallback, TurnDone, TurnRecord
 from callbot.schemas.dialog import TurnAnswered, WebhookStatus
 from callbot.schemas.webhook import Action
+from tests.samples import CALL_ID, a_brief
 
-CALL_ID = "CA" + "0" * 32
 PHRASES = load()
-
-
-def brief(transfer_to: str | None = None) -> CallBrief:
-    return CallBrief(
-        call_id=CALL_ID,
-        bot_id="bot_1",
-        user_id="public",
-        from_number="+1",
-        to_number="+2",
-        goal="g",
-        context="",
-        webhook="https://example.com",
-        webhook_secret="s" * 16,
-        voice="piper:joe",
-        greeting="Hello!",
-        language="en-US",
-        transfer_to=transfer_to,
-        hints=[],
-        suggest=Suggest.FULL,
-        max_call_seconds=60,
-    )
 
 
 @dataclass
@@ -56,7 +34,13 @@ class Room:
 
     def __post_init__(self) -> None:
         self.talk = Conversation(
-            brief(self.transfer_to), Turns(CALL_ID), Playout(), self, PHRASES, self, lambda: self.now_ms
+            a_brief(transfer_to=self.transfer_to),
+            Turns(CALL_ID),
+            Playout(),
+            self,
+            PHRASES,
+            self,
+            lambda: self.now_ms,
         )
 
     def audio(self, payload: bytes) -> None:

@@ -1,46 +1,21 @@
 """A real NATS server, a phone line into the ears, and a speaking voice."""
 
 import asyncio
-import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import NoResponders
 from callbot.schemas.audio import FRAME_BYTES, SILENCE_BYTE, CallerAudio
-from callbot.schemas.calls import CallBrief
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import Role, SeatAccept, SeatOffer
 from callbot.schemas.speech import EarsProgress, TurnEnded
 from callbot.schemas.subjects import CALLER_AUDIO, EARS_OFFER, EARS_PROGRESS, TURN_ENDED
-
-CALL_ID = "CA" + "0" * 32
-
-
-def brief() -> CallBrief:
-    return CallBrief(
-        call_id=CALL_ID,
-        bot_id="bot_1",
-        user_id="public",
-        from_number="+14155550100",
-        to_number="+14155550101",
-        goal="take bookings",
-        context="",
-        webhook="https://example.com",
-        webhook_secret="whsec_0123456789abcdef",
-        voice="piper:joe",
-        greeting="Hello!",
-        language="en-US",
-        transfer_to=None,
-        hints=[],
-        suggest="full",
-        max_call_seconds=3600,
-    )
+from tests.samples import CALL_ID, a_brief
+from tests.servers import Server, url_for
 
 
 def silence(ms: int) -> bytes:
@@ -68,7 +43,7 @@ class Gateway:
         await self.bus.flush()
 
     async def offer(self, epoch: int = 1, from_seq: int = 0) -> SeatAccept:
-        offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief(), from_seq=from_seq)
+        offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=a_brief(), from_seq=from_seq)
         async with asyncio.timeout(5):
             while True:
                 try:
@@ -100,27 +75,9 @@ class Gateway:
         return Receipt()
 
 
-@pytest.fixture(scope="session")
-def nats_url() -> Iterator[str]:
-    binary = Path(sys.executable).parent / "nats-server"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [str(binary if binary.exists() else shutil.which("nats-server")), "-a", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"nats://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(5)
-
-
 @pytest.fixture
-async def gateway(nats_url: str) -> AsyncIterator[Gateway]:
-    async with connect(nats_url, speaks_as="gateway") as bus:
+async def gateway(nats: Server) -> AsyncIterator[Gateway]:
+    async with connect(url_for("gateway", nats), speaks_as="gateway") as bus:
         gateway = Gateway(bus)
         await gateway.start()
         yield gateway

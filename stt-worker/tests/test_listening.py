@@ -17,6 +17,7 @@ from callbot.stt_worker.providers.scripted import ScriptedRecognizer
 from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer
 from callbot.stt_worker.settings import Settings
 from callbot.stt_worker.voice_activity import voice_activity
+from tests.servers import Server, url_for
 
 SILENCE_MS = b"\xff" * 8
 PAUSE = SILENCE_MS * 1000
@@ -24,13 +25,13 @@ PAUSE = SILENCE_MS * 1000
 
 @asynccontextmanager
 async def worker(
-    nats_url: str, recognizer: Recognizer | None = None, **told: object
+    nats: Server, recognizer: Recognizer | None = None, **told: object
 ) -> AsyncIterator[SeatHolder]:
     settings = Settings(**{"stt": "scripted", "vad": "energy", **told})
     async with (
         open_recognizer(settings) as by_name,
         voice_activity(judge_for(settings)) as detection,
-        connect(nats_url, speaks_as="stt-worker") as bus,
+        connect(url_for("stt-worker", nats), speaks_as="stt-worker") as bus,
         ears(bus, detection, recognizer or by_name, settings) as seats,
     ):
         yield seats
@@ -40,9 +41,9 @@ def said(turn: TurnEnded) -> tuple[str, int, int, int]:
     return turn.text, turn.from_seq, turn.to_seq, turn.speech_ended_at_ms
 
 
-async def test_turns_arrive_with_text_and_place(gateway, nats_url: str) -> None:
+async def test_turns_arrive_with_text_and_place(gateway, nats: Server) -> None:
     first, second = audible("a table for four"), audible("tomorrow at seven")
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(PAUSE + first + PAUSE + second + PAUSE)
         one, two = await gateway.turn(), await gateway.turn()
@@ -54,14 +55,14 @@ async def test_turns_arrive_with_text_and_place(gateway, nats_url: str) -> None:
     assert one.error == ""
 
 
-async def test_a_pause_within_a_sentence_does_not_cut_it(gateway, nats_url: str) -> None:
-    async with worker(nats_url):
+async def test_a_pause_within_a_sentence_does_not_cut_it(gateway, nats: Server) -> None:
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(PAUSE + audible("a table for") + SILENCE_MS * 300 + audible("four please") + PAUSE)
         assert (await gateway.turn()).text == "a table for four please"
 
 
-async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats_url: str) -> None:
+async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats: Server) -> None:
     accept = asyncio.Event()
 
     async def later(_: TurnEnded) -> Receipt:
@@ -69,7 +70,7 @@ async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats_url:
         return Receipt()
 
     gateway.receipt = later
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(SILENCE_MS * 2000 + audible("a table for four"))
         await gateway.send(PAUSE + audible("no wait") + PAUSE)
@@ -90,8 +91,8 @@ async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats_url:
     assert told.keep_from_seq * 20 >= gateway.seq * 20 - 1000
 
 
-async def test_what_must_be_kept_never_falls(gateway, nats_url: str) -> None:
-    async with worker(nats_url):
+async def test_what_must_be_kept_never_falls(gateway, nats: Server) -> None:
+    async with worker(nats):
         await gateway.offer()
         for text in ("a table for four", "tomorrow"):
             await gateway.send(PAUSE + audible(text) + PAUSE)
@@ -103,18 +104,18 @@ async def test_what_must_be_kept_never_falls(gateway, nats_url: str) -> None:
     assert kept == sorted(kept)
 
 
-async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats_url: str) -> None:
+async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats: Server) -> None:
     audio = PAUSE + audible("a table for four") + PAUSE + audible("tomorrow at seven") + SILENCE_MS * 600
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer(epoch=1)
         await gateway.send(audio)
         first = [said(await gateway.turn()) for _ in range(2)]
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer(epoch=2)
         await gateway.send(audio, epoch=2, from_seq=0, replayed=True)
         assert [said(await gateway.turn()) for _ in range(2)] == first
     keep = first[0][2] + 1
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer(epoch=3, from_seq=keep)
         await gateway.send(audio[keep * 160 :], epoch=3, from_seq=keep, replayed=True)
         text, _, _, ended_at_ms = said(await gateway.turn())
@@ -122,9 +123,9 @@ async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats_u
     assert abs(ended_at_ms - first[1][3]) <= 32
 
 
-async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats_url: str) -> None:
+async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats: Server) -> None:
     text = audible("a table for four")
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(PAUSE)
         await gateway.send(text, from_seq=100)
@@ -136,8 +137,8 @@ async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats
     assert abs(turn.speech_ended_at_ms - (2000 + len(text) // 8)) <= 32
 
 
-async def test_after_a_long_gap_it_begins_anew(gateway, nats_url: str) -> None:
-    async with worker(nats_url):
+async def test_after_a_long_gap_it_begins_anew(gateway, nats: Server) -> None:
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(PAUSE + audible("this is lost"))
         await gateway.send(PAUSE + audible("this is heard") + PAUSE, from_seq=5000)
@@ -146,8 +147,8 @@ async def test_after_a_long_gap_it_begins_anew(gateway, nats_url: str) -> None:
     assert turn.from_seq > 5000
 
 
-async def test_a_newer_epoch_takes_the_seat(gateway, nats_url: str) -> None:
-    async with worker(nats_url) as seats:
+async def test_a_newer_epoch_takes_the_seat(gateway, nats: Server) -> None:
+    async with worker(nats) as seats:
         await gateway.offer(epoch=1)
         assert seats.live_calls == 1
         await gateway.send(PAUSE[:160], epoch=2)
@@ -157,10 +158,10 @@ async def test_a_newer_epoch_takes_the_seat(gateway, nats_url: str) -> None:
 
 @pytest.mark.parametrize(("speech_ms", "reported"), [(100, False), (500, True)])
 async def test_sound_without_words_is_noise_unless_there_was_much_of_it(
-    gateway, nats_url: str, speech_ms: int, reported: bool
+    gateway, nats: Server, speech_ms: int, reported: bool
 ) -> None:
     hum = b"\x30\x30\x30\x30\xb0\xb0\xb0\xb0" * speech_ms
-    async with worker(nats_url):
+    async with worker(nats):
         await gateway.offer()
         await gateway.send(PAUSE + hum + PAUSE + audible("hello there") + PAUSE)
         texts = [(await gateway.turn()).text]
@@ -182,18 +183,18 @@ class Hanging(ScriptedRecognizer):
 
 @pytest.mark.parametrize(("recognizer", "error"), [(Failing(), "stt_failed"), (Hanging(), "stt_timeout")])
 async def test_a_turn_whose_text_is_lost_is_reported_with_the_reason(
-    gateway, nats_url: str, recognizer: Recognizer, error: str
+    gateway, nats: Server, recognizer: Recognizer, error: str
 ) -> None:
-    async with worker(nats_url, recognizer, decode_deadline_s=0.05):
+    async with worker(nats, recognizer, decode_deadline_s=0.05):
         await gateway.offer()
         await gateway.send(PAUSE + audible("a table for four") + PAUSE)
         turn = await gateway.turn()
     assert (turn.text, turn.error) == ("", error)
 
 
-async def test_nothing_is_left_behind(gateway, nats_url: str) -> None:
+async def test_nothing_is_left_behind(gateway, nats: Server) -> None:
     before = asyncio.all_tasks()
-    async with worker(nats_url, Hanging()) as seats:
+    async with worker(nats, Hanging()) as seats:
         await gateway.offer(epoch=1)
         await gateway.send(PAUSE + audible("a table for four") + SILENCE_MS * 200)
         await gateway.progress_at(20)
@@ -201,9 +202,9 @@ async def test_nothing_is_left_behind(gateway, nats_url: str) -> None:
     assert {t for t in asyncio.all_tasks() - before if "callbot/stt_worker" in repr(t)} == set()
 
 
-async def test_the_whole_way_with_the_models(gateway, nats_url: str, spoken: dict[str, bytes]) -> None:
+async def test_the_whole_way_with_the_models(gateway, nats: Server, spoken: dict[str, bytes]) -> None:
     texts = list(spoken)[:2]
-    async with worker(nats_url, stt="local", vad="silero"):
+    async with worker(nats, stt="local", vad="silero"):
         await gateway.offer()
         for text in texts:
             await gateway.send(PAUSE + spoken[text] + PAUSE)

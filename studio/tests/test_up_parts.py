@@ -58,7 +58,7 @@ async def listening(undertaker: Undertaker) -> AsyncIterator[tuple[Keeper, io.St
 
 async def until(holds: Callable[[], bool]) -> None:
     """Under the caller's deadline."""
-    while not holds():  # noqa: ASYNC110 - another process: nothing to await
+    while not holds():
         await asyncio.sleep(0.02)
 
 

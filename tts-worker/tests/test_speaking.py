@@ -12,7 +12,6 @@ from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import NoResponders, TimedOut
 from callbot.runtime.seat import SeatHolder
 from callbot.schemas.audio import BotAudio
-from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnCancelled
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatOffer
@@ -30,6 +29,8 @@ from callbot.tts_worker.providers.scripted import ScriptedSynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.speaking import MAX_PAYLOAD_BYTES, Ahead
 from callbot.tts_worker.synthesizer import Voice
+from tests.samples import a_brief
+from tests.servers import Server, url_for
 
 CALL_IDS = (f"CA{number:032x}" for number in count(1))
 WITHIN_S = 10.0
@@ -72,7 +73,9 @@ class Gateway:
 
     async def offer(self) -> None:
         self.epoch += 1
-        offer = SeatOffer(call_id=self.call_id, role=Role.MOUTH, epoch=self.epoch, brief=brief(self.call_id))
+        offer = SeatOffer(
+            call_id=self.call_id, role=Role.MOUTH, epoch=self.epoch, brief=a_brief(call_id=self.call_id)
+        )
         accept = await self.bus.ask(MOUTH_OFFER, offer, timeout_s=WITHIN_S)
         assert accept.epoch == self.epoch
 
@@ -125,25 +128,16 @@ class Gateway:
         return Receipt()
 
 
-def brief(call_id: str) -> CallBrief:
-    return CallBrief.model_validate(
-        {"call_id": call_id, "bot_id": "bot_1", "user_id": "u", "from_number": "", "to_number": ""}
-        | {"goal": "", "context": "", "webhook": "", "webhook_secret": "", "voice": "polly:joanna"}
-        | {"greeting": "Hi", "language": "en-US", "transfer_to": None, "hints": [], "suggest": "full"}
-        | {"max_call_seconds": 60}
-    )
-
-
 @pytest_asyncio.fixture
 async def voice() -> Patient:
     return Patient(Settings(scripted_ms_per_character=20, tts_first_audio_s=0.05))
 
 
 @pytest_asyncio.fixture
-async def seats(nats_url: str, voice: Patient) -> AsyncIterator[SeatHolder]:
+async def seats(nats: Server, voice: Patient) -> AsyncIterator[SeatHolder]:
     settings = Settings(room=4)
     async with (
-        connect(nats_url, speaks_as="tts-worker") as bus,
+        connect(url_for("tts-worker", nats), speaks_as="tts-worker") as bus,
         mouths(bus, voice, settings) as seats,
     ):
         await bus.flush()
@@ -151,8 +145,8 @@ async def seats(nats_url: str, voice: Patient) -> AsyncIterator[SeatHolder]:
 
 
 @pytest_asyncio.fixture
-async def gateway(nats_url: str, seats: SeatHolder) -> AsyncIterator[Gateway]:
-    async with connect(nats_url, speaks_as="gateway") as bus:
+async def gateway(nats: Server, seats: SeatHolder) -> AsyncIterator[Gateway]:
+    async with connect(url_for("gateway", nats), speaks_as="gateway") as bus:
         gateway = Gateway(bus)
         await gateway.begin()
         yield gateway

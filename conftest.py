@@ -1,0 +1,16 @@
+"""What the tests of several members share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Server, nats_server
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One NATS for all tests that do not kill it."""
+    server = nats_server(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.kill()

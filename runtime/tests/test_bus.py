@@ -1,0 +1,145 @@
+"""The bus allows what the table allows, and says what went wrong."""
+
+import asyncio
+
+import pytest
+
+from callbot.runtime.bus import Bus, connect
+from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
+from callbot.schemas.audio import CallerAudio
+from callbot.schemas.bots import BotRef, Deleted
+from callbot.schemas.message import Receipt
+from callbot.schemas.seats import Role, SeatRenew, WorkerBeat
+from callbot.schemas.subjects import BOT_DELETE, CALLER_AUDIO, SEAT_RENEW, WORKER_BEAT
+from tests.servers import Server, free_port, url_for
+
+CALL = "CA" + "0" * 32
+BEAT = WorkerBeat(worker_id="w", role=Role.EARS, seats=0, room=1)
+REF = BotRef(user_id="u", bot_id="b")
+Buses = dict[str, Bus]
+
+
+async def test_told_messages_arrive_in_order(buses: Buses) -> None:
+    heard: list[int] = []
+    done = asyncio.Event()
+
+    def on(audio: CallerAudio) -> None:
+        heard.append(audio.seq)
+        if audio.seq == 99:
+            done.set()
+
+    await buses["stt-worker"].hear(CALLER_AUDIO, on, call_id=CALL)
+    await buses["stt-worker"].flush()
+    for seq in range(100):
+        await buses["gateway"].tell(CALLER_AUDIO, CallerAudio(1, seq, seq * 20, b"\xff"), call_id=CALL)
+    await asyncio.wait_for(done.wait(), 5)
+    assert heard == list(range(100))
+
+
+async def test_who_is_not_on_the_arrow_may_neither_speak_nor_listen(buses: Buses) -> None:
+    with pytest.raises(NotAllowed):
+        await buses["gateway"].tell(WORKER_BEAT, BEAT, worker_id="w")
+    with pytest.raises(NotAllowed):
+        await buses["tts-worker"].hear(CALLER_AUDIO, lambda _: None, call_id=CALL)
+    with pytest.raises(NotAllowed):
+        await buses["stt-worker"].ask(BOT_DELETE, REF, timeout_s=1)
+
+    async def never(_: BotRef) -> Deleted:
+        return Deleted()
+
+    with pytest.raises(NotAllowed):
+        await buses["gateway"].answer(BOT_DELETE, never)
+
+
+async def test_answers_refusals_silence_and_surprises(buses: Buses) -> None:
+    async def on(ref: BotRef) -> Deleted:
+        match ref.bot_id:
+            case "refused":
+                raise Refused("bot_not_found", "There is no such bot.", {"field": "id"})
+            case "silent":
+                raise Silent
+            case "surprise":
+                raise RuntimeError("a secret")
+        return Deleted()
+
+    await buses["call-router"].answer(BOT_DELETE, on)
+    await buses["call-router"].flush()
+    gateway = buses["gateway"]
+    assert await gateway.ask(BOT_DELETE, REF, timeout_s=5) == Deleted()
+    with pytest.raises(Refused) as refused:
+        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="refused"), timeout_s=5)
+    assert (refused.value.code, refused.value.details) == ("bot_not_found", {"field": "id"})
+    with pytest.raises(TimedOut):
+        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="silent"), timeout_s=0.1)
+    with pytest.raises(Refused) as surprised:
+        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="surprise"), timeout_s=5)
+    assert surprised.value.code == "internal_error" and "secret" not in str(surprised.value)
+
+
+async def test_nobody_there_is_known_at_once(buses: Buses) -> None:
+    with pytest.raises(NoResponders):
+        await buses["gateway"].ask(BOT_DELETE, REF, timeout_s=60)
+
+
+async def test_one_of_a_queue_group_answers(buses: Buses, server: Server) -> None:
+    answered: list[str] = []
+
+    async with connect(url_for("call-router", server), speaks_as="call-router") as second:
+        for name, bus in (("first", buses["call-router"]), ("second", second)):
+
+            async def on(_: BotRef, name: str = name) -> Deleted:
+                answered.append(name)
+                return Deleted()
+
+            await bus.answer(BOT_DELETE, on, queue="q")
+            await bus.flush()
+        for _ in range(30):
+            await buses["gateway"].ask(BOT_DELETE, REF, timeout_s=5)
+    assert len(answered) == 30 and set(answered) == {"first", "second"}
+
+
+async def test_after_stop_nothing_is_delivered(buses: Buses) -> None:
+    async def on(_: SeatRenew) -> Receipt:
+        return Receipt()
+
+    listening = await buses["gateway"].answer(SEAT_RENEW, on, call_id=CALL)
+    await buses["gateway"].flush()
+    question = SeatRenew(role=Role.EARS, epoch=1, worker_id="w")
+    assert (await buses["stt-worker"].ask(SEAT_RENEW, question, timeout_s=5, call_id=CALL)).accepted
+    await listening.stop()
+    await listening.stop()
+    await buses["gateway"].flush()
+    with pytest.raises(NoResponders):
+        await buses["stt-worker"].ask(SEAT_RENEW, question, timeout_s=5, call_id=CALL)
+
+
+async def test_an_unreadable_message_is_dropped_and_the_next_one_heard(buses: Buses) -> None:
+    heard = asyncio.Event()
+    await buses["stt-worker"].hear(CALLER_AUDIO, lambda _: heard.set(), call_id=CALL)
+    await buses["stt-worker"].flush()
+    await buses["gateway"]._client.publish(CALLER_AUDIO.of(call_id=CALL), b"\x09")
+    await buses["gateway"].tell(CALLER_AUDIO, CallerAudio(1, 0, 0, b""), call_id=CALL)
+    await asyncio.wait_for(heard.wait(), 5)
+
+
+async def test_a_server_that_comes_back_is_found_again(buses: Buses, server: Server) -> None:
+    heard = asyncio.Event()
+    await buses["gateway"].hear(WORKER_BEAT, lambda _: heard.set())
+    server.kill()
+    async with asyncio.timeout(10):
+        while any(bus.is_connected for bus in buses.values()):
+            await asyncio.sleep(0.02)
+    server.start()
+    async with asyncio.timeout(10):
+        while not all(bus.is_connected for bus in buses.values()):
+            await asyncio.sleep(0.02)
+        while not heard.is_set():
+            await buses["tts-worker"].tell(WORKER_BEAT, BEAT, worker_id="w")
+            await asyncio.sleep(0.05)
+
+
+async def test_no_server_at_the_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callbot.runtime.bus.CONNECT_TIMEOUT_S", 0.3)
+    with pytest.raises(SettingsError, match="NATS does not answer"):
+        async with connect(f"nats://127.0.0.1:{free_port()}", speaks_as="gateway"):
+            pass

@@ -1,0 +1,105 @@
+"""Logs, settings and health."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+from pydantic import ValidationError
+
+from callbot.runtime.errors import SettingsError
+from callbot.runtime.health import health
+from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.telemetry import set_up_logs
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def logged(*, as_json: bool, show_pii: bool) -> str:
+    stream = io.StringIO()
+    set_up_logs("gateway", as_json=as_json, level="info", show_pii=show_pii, stream=stream)
+    log = logging.getLogger("test")
+    log.info("turn ended", extra={"call_id": "CA1", "pii.text": "my number is 5"})
+    log.debug("not at this level")
+    return stream.getvalue()
+
+
+def test_json_lines_and_redaction() -> None:
+    line = json.loads(logged(as_json=True, show_pii=False))
+    assert line["message"] == "turn ended" and line["service"] == "gateway" and line["call_id"] == "CA1"
+    assert "my number" not in json.dumps(line)
+    assert json.loads(logged(as_json=True, show_pii=True))["pii.text"] == "my number is 5"
+
+
+def test_text_lines_and_redaction() -> None:
+    assert "my number" not in logged(as_json=False, show_pii=False)
+    assert "turn ended call_id=CA1 pii.text=my number is 5" in logged(as_json=False, show_pii=True)
+
+
+def test_an_exception_is_in_the_line() -> None:
+    stream = io.StringIO()
+    set_up_logs("gateway", as_json=True, level="info", show_pii=False, stream=stream)
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("test").exception("failed")
+    assert "ValueError: broken" in json.loads(stream.getvalue())["exception"]
+
+
+def test_settings_come_from_the_environment_and_are_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://elsewhere")
+    monkeypatch.setenv("CALLBOT_HEALTH_PORT", "81")
+    settings = ServiceSettings()
+    assert (settings.nats_url, settings.health_port) == ("nats://elsewhere", 81)
+    with pytest.raises(ValidationError):
+        settings.health_port = 82  # type: ignore[misc]
+
+
+def test_a_wrong_setting_is_one_sentence_without_its_value() -> None:
+    code = (
+        "from callbot.runtime.service import run\n"
+        "from callbot.runtime.settings import ServiceSettings\n"
+        "run(None, ServiceSettings, 'gateway')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"CALLBOT_HEALTH_PORT": "a-secret"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("gateway: the settings are wrong: ") and done.stderr.count("\n") == 1
+    assert "HEALTH_PORT" in done.stderr and "a-secret" not in done.stderr
+
+
+async def test_health_tells_live_ready_and_status() -> None:
+    good = True
+    settings = ServiceSettings(worker_id="w1")
+    async with (
+        health(settings, service="gateway", ready=lambda: {"nats": good}, live_calls=lambda: 3) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+    ):
+        assert (await http.get("/live")).status == 200
+        assert (await http.get("/ready")).status == 200
+        good = False
+        answer = await http.get("/ready")
+        assert answer.status == 503 and (await answer.json())["checks"] == {"nats": False}
+        status = await (await http.get("/status")).json()
+        assert {"service": "gateway", "worker_id": "w1", "live_calls": 3}.items() <= status.items()
+        with pytest.raises(SettingsError, match="cannot be used"):
+            async with health(
+                ServiceSettings(health_port=port), service="x", ready=dict, live_calls=lambda: 0
+            ):
+                pass
