@@ -133,3 +133,23 @@ async def test_a_worker_that_is_asked_to_stop_hands_its_call_over(
             await call.says(f"Turn {number}")
             assert (await call.reply()).texts == (f"I heard Turn {number}",)
     assert [d.body["user_text"] for d in customer.deliveries[name]] == ["Turn 0", "Turn 1", "Turn 2"]
+
+
+async def test_a_killed_gateway_is_followed_by_another_that_knows_the_conversation(
+    platform: Platform, emulator: Emulator, make_bot: BotMaker, customer: Customer, name: str
+) -> None:
+    bot = await make_bot()
+    await whole_again(platform)
+    async with emulator.dial(bot_id=bot) as call:
+        await call.hears(GREETING)
+        await call.says("A table for four")
+        await call.reply()
+        await kill(platform, "gateway")
+        await call.hears("I heard A table for four")
+        await goes_on(call)
+        assert call.call.streams == 2
+    assert [h["content"] for h in customer.deliveries[name][-1].body["history"]][:3] == [
+        GREETING,
+        "A table for four",
+        "I heard A table for four",
+    ]

@@ -1,0 +1,25 @@
+"""The long campaigns, in short: they run, measure and judge."""
+
+from pathlib import Path
+
+import pytest
+
+from callbot.studio.bench.latency import LatencyPlan, measure
+from callbot.studio.bench.results import Results
+from callbot.studio.bench.soak import SoakPlan, soak
+
+
+async def test_latency(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = LatencyPlan(
+        turns=3, calls=1, turns_per_call=3, webhook_ms=5, suggest="full", scripted=True, seed=1
+    )
+    out = tmp_path / "latency.jsonl"
+    assert await measure(plan, out, resume=False) == 0
+    table = capsys.readouterr().out
+    assert "voice to voice at the ear" in table and "webhook" in table
+    assert len(Results(out, vars(plan), resume=True).rows) == 3
+
+
+async def test_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = SoakPlan(calls=24, at_once=8, turns=1, replicas=1, seed=1)
+    assert await soak(plan, tmp_path / "soak.jsonl", resume=False) == 0, capsys.readouterr().out

@@ -1,0 +1,110 @@
+"""The journal by compare-and-set, and events that wait for their stream: on a real JetStream."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from callbot.call_router.memory import ensure_memory
+from callbot.gateway import memory
+from callbot.gateway.memory import EventLog, JournalLost, Journals, JournalWriter
+from callbot.runtime.bus import Bus, connect
+from callbot.schemas.calls import CallEnded, CallEvent, CallJournal, CallStarted, CallState
+from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
+from tests.samples import a_brief
+from tests.servers import Server, nats_server, url_for
+
+ENDED = CallEnded(reason="caller_hung_up", duration_ms=1)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    server = nats_server(tmp_path)
+    server.start()
+    async with connect(url_for("call-router", server), speaks_as="call-router") as router:
+        await ensure_memory(router.jetstream(), 1)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def bus(server: Server) -> AsyncIterator[Bus]:
+    async with connect(url_for("gateway", server), speaks_as="gateway") as bus:
+        yield bus
+
+
+def journal(generation: int = 1, turns: int = 0, state: CallState = CallState.TALKING) -> CallJournal:
+    brief = a_brief(generation=generation)
+    return CallJournal(brief=brief, turns=turns, state=state, streams_at=[datetime.now(UTC)])
+
+
+async def test_what_is_saved_can_be_read_by_another_gateway(bus: Bus) -> None:
+    journals = Journals(bus)
+    assert await journals.read(a_brief().call_id) is None
+    writer = JournalWriter(journals, None)
+    running = asyncio.create_task(writer.run())
+    for turns in range(50):
+        writer.save(journal(turns=turns))
+    assert await writer.settled(5)
+    running.cancel()
+    stored = await Journals(bus).read(a_brief().call_id)
+    assert stored is not None and stored[0] == writer._newest
+
+
+async def test_a_newer_generation_wins_and_the_older_learns_it(bus: Bus) -> None:
+    journals = Journals(bus)
+    older = JournalWriter(journals, await journals.write(journal(1), None))
+    stored = await journals.read(a_brief().call_id)
+    assert stored is not None
+    await journals.write(journal(2, turns=7), stored[1])
+    older.save(journal(1, turns=3))
+    with pytest.raises(JournalLost):
+        await asyncio.wait_for(older.run(), 5)
+    kept = await journals.read(a_brief().call_id)
+    assert kept is not None and (kept[0].brief.generation, kept[0].turns) == (2, 7)
+
+
+async def test_a_write_of_ours_that_seemed_lost_is_no_newer_generation(bus: Bus) -> None:
+    journals = Journals(bus)
+    await journals.write(journal(1, turns=1), None)
+    writer = JournalWriter(journals, None)
+    running = asyncio.create_task(writer.run())
+    writer.save(journal(1, turns=2))
+    assert await writer.settled(5)
+    running.cancel()
+    kept = await journals.read(a_brief().call_id)
+    assert kept is not None and kept[0].turns == 2
+
+
+async def test_events_wait_for_a_stream_that_is_away_and_come_once_each(
+    server: Server, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "WRITE_WITHIN_S", 0.5)
+    events = EventLog(bus)
+    running = asyncio.create_task(events.run())
+    brief = a_brief()
+    events.add(brief, 0, CallStarted(from_number="", to_number=""))
+    await events.settled(5)
+    server.kill()
+    events.add(brief, 1, ENDED)
+    events.add(brief, 1, ENDED)
+    server.start()
+    async with asyncio.timeout(20):
+        await events._empty.wait()
+    running.cancel()
+    async with connect(url_for("call-router", server), speaks_as="call-router") as router:
+        pulled = await router.jetstream().pull_subscribe(
+            CALL_EVENT.wildcard, durable="records", stream=CALL_EVENTS.name
+        )
+        found = [CallEvent.decode(m.data) for m in await pulled.fetch(10, timeout=1)]
+    assert [e.event_id for e in found] == [f"{brief.call_id}.1.0", f"{brief.call_id}.1.1"]
+
+
+async def test_events_beyond_the_bound_drop_the_oldest(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "EVENTS_KEPT", 3)
+    events = EventLog(bus)
+    for number in range(5):
+        events.add(a_brief(), number, ENDED)
+    assert [e.event_id.rpartition(".")[2] for e in events._waiting] == ["2", "3", "4"]
