@@ -23,7 +23,7 @@ check: .venv/.members ## Format, lint, types, generated files: seconds
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@echo "Checking types …"
-	@$(BIN)/mypy $(MEMBERS:%=%/src)
+	@$(BIN)/mypy $(MEMBERS:%=%/src) tests
 	@echo "Checking generated files …"
 	@$(BIN)/python -m callbot.schemas.asyncapi --check
 

@@ -58,7 +58,7 @@ class Server:
 
 def mongo_server(home: Path) -> Server:
     port = free_port()
-    options = ["--port", str(port), "--storage-path", home, "--log-level", "ERROR", "--cache-size", "64M"]
+    options = ("--port", str(port), "--storage-path", str(home), "--log-level", "ERROR", "--cache-size", "64M")
     return Server(port, "secantusd-py", *options)
 
 

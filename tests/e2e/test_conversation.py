@@ -124,7 +124,7 @@ async def test_talking_over_the_bot_stops_it_and_cuts_the_history(
 async def test_four_calls_at_once_each_hear_their_own_bot(emulator: Emulator, make_bot: BotMaker) -> None:
     async def one(number: int) -> list[str]:
         bot = await make_bot(greeting=f"Welcome to shop {number}.")
-        heard = []
+        heard: list[str] = []
         async with emulator.dial(bot_id=bot) as call:
             await call.hears(f"Welcome to shop {number}.")
             for turn in range(3):
