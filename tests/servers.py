@@ -58,8 +58,8 @@ class Server:
 
 def mongo_server(home: Path) -> Server:
     port = free_port()
-    options = ("--port", str(port), "--storage-path", str(home), "--log-level", "ERROR", "--cache-size", "64M")
-    return Server(port, "secantusd-py", *options)
+    where = ("--port", str(port), "--storage-path", str(home))
+    return Server(port, "secantusd-py", *where, "--log-level", "ERROR", "--cache-size", "64M")
 
 
 def nats_server(home: Path) -> Server:

@@ -34,7 +34,7 @@ FINE = Watch(
     heard_something=False,
     ears_gone_since_ms=None,
     last_media_at_ms=100_000,
-    began_at_ms=0,
+    call_ms=100_000,
     max_call_ms=3_600_000,
 )
 

@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,7 +29,11 @@ def serve(answer: Answer) -> None:
     """On 127.0.0.1 and `--port`; checks signatures when CALLBOT_WEBHOOK_SECRET is set."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--port", type=int, default=9000)
-    server = ThreadingHTTPServer(("127.0.0.1", arguments.parse_args().port), _handler(answer))
+    port = arguments.parse_args().port
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(answer))
+    except OSError as e:
+        sys.exit(f"Port {port} cannot be used: {e.strerror}")
     print(f"webhook on http://127.0.0.1:{server.server_port}/bot", flush=True)
     server.serve_forever()
 
@@ -40,6 +45,8 @@ def _handler(answer: Answer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            if self.path != "/bot":
+                return self.reply(404, {"error": "the webhook is at /bot"})
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if secret and not is_signed(body, self.headers.get("X-Callbot-Signature", ""), secret):
                 return self.reply(401, {"error": "the signature is wrong"})

@@ -131,7 +131,7 @@ async def _watch_store(store: Store, readiness: Readiness) -> None:
                 await (store.ping() if readiness.store_prepared else store.prepare())
         except (StoreUnavailable, StoreRejected, TimeoutError) as e:
             if readiness.store_answers or not readiness.store_prepared:
-                log.warning("MongoDB is away", extra={"reason": str(e)})
+                log.warning("MongoDB is away", extra={"reason": str(e) or type(e).__name__})
             readiness.store_answers = False
         else:
             if not readiness.store_answers:

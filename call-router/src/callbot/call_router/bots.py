@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import ipaddress
 import re
 import secrets
 import string
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from callbot.call_router.store import Store, StoredBot
 from callbot.runtime.errors import Refused
+from callbot.runtime.settings import is_loopback
 from callbot.schemas.bots import (
     Bot,
     BotPage,
@@ -124,17 +124,10 @@ class Bots:
 
     def _check_webhook(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme == "https" or (self._http_to_loopback and _is_loopback(parts.hostname or "")):
+        if parts.scheme == "https" or (self._http_to_loopback and is_loopback(parts.hostname)):
             return
         allowed = "https, or http to this machine" if self._http_to_loopback else "https"
         raise Refused("invalid_request", f"webhook: must be {allowed}", {"field": "webhook"})
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _cursor(bot: StoredBot) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from callbot.call_router.tokens import KeyRing
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ServiceSettings, WebhookHttp
 from callbot.schemas.bots import VOICE_PROVIDERS
 
 
@@ -19,8 +19,7 @@ class Settings(ServiceSettings):
 
     The same for every replica. None only in open mode: a key of this process alone.
     """
-    webhook_http: Literal["no", "loopback"] = "no"
-    """`loopback`: webhooks may be http where the host is this machine."""
+    webhook_http: WebhookHttp = "never"
     voice_providers: Annotated[frozenset[str], NoDecode] = frozenset({"piper"})
     """The providers whose voices work in this deployment, separated by commas."""
     nats_replicas: int = Field(1, ge=1, le=5)

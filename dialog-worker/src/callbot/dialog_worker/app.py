@@ -7,7 +7,7 @@ from callbot.dialog_worker.answering import Answering, nothing_to_say
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import Silent
 from callbot.runtime.seat import Lease
-from callbot.schemas.dialog import TurnAnswered, TurnCancelled, TurnOpened
+from callbot.schemas.dialog import TurnAnswered, TurnCancelled, TurnOpened, WebhookStatus
 from callbot.schemas.message import Receipt
 from callbot.schemas.subjects import TURN_ANSWERED, TURN_CANCELLED, TURN_OPENED
 
@@ -60,12 +60,15 @@ class Mind:
 
     async def _think(self, turn: TurnOpened) -> None:
         answered = await self._answered(turn)
-        log.info(
+        well = answered.webhook_status in (WebhookStatus.OK, WebhookStatus.NOT_CALLED)
+        log.log(
+            logging.INFO if well else logging.WARNING,
             "turn answered",
             extra={
                 "turn_id": turn.turn_id,
                 "source": answered.source,
                 "webhook": answered.webhook_status.value,
+                "webhook_detail": answered.webhook_detail,
                 "webhook_ms": answered.webhook_ms,
                 "llm_ms": answered.llm_ms,
                 "pii.say": answered.say,

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ServiceSettings, WebhookHttp
 
 
 class Settings(ServiceSettings):
@@ -42,8 +42,7 @@ class Settings(ServiceSettings):
     settle_s: float = Field(0.5, ge=0)
     """After a failed webhook a suggestion that has begun gets so long to become complete."""
 
-    webhook_http: Literal["never", "loopback"] = "never"
-    """`loopback`: http:// is allowed to this machine; https:// is allowed everywhere."""
+    webhook_http: WebhookHttp = "never"
 
     @field_validator("openai_base_url")
     @classmethod

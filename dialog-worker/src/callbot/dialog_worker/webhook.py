@@ -1,9 +1,8 @@
-"""One POST to the customer's webhook (public contract, "The customer's webhook")."""
+"""One POST to the customer's webhook."""
 
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ import aiohttp
 
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook_answer import InvalidAnswer, read_answer
+from callbot.runtime.settings import is_loopback
 from callbot.schemas.dialog import WebhookStatus
 from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
 
@@ -101,7 +101,7 @@ def forbidden(url: str, *, allow_http_loopback: bool) -> str:
     except ValueError:
         return "the address is not a URL"
     if parts.scheme == "https" or (
-        parts.scheme == "http" and allow_http_loopback and _is_loopback(parts.hostname or "")
+        parts.scheme == "http" and allow_http_loopback and is_loopback(parts.hostname)
     ):
         return ""
     return "only https:// addresses are called"
@@ -141,15 +141,6 @@ def _headers(secret: str, body: bytes, turn_id: str) -> dict[str, str]:
         "X-Callbot-Signature": signature(secret, int(time.time()), body),
         "Idempotency-Key": turn_id,
     }
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _reason(e: Exception) -> str:

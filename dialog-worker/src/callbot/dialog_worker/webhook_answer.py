@@ -1,4 +1,4 @@
-"""The body of a webhook's answer, read with distrust (public contract, "The customer's webhook")."""
+"""The body of a webhook's answer, read with distrust."""
 
 import json
 import re

@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from callbot.gateway.call_memory import CallMemory
 from callbot.gateway.caller_audio import CallerFrames
 from callbot.gateway.conversation import Conversation, Line
 from callbot.gateway.hand_over import HandOver
 from callbot.gateway.keypad import Keypad
-from callbot.gateway.memory import EventLog, JournalLost, Journals, JournalWriter
+from callbot.gateway.memory import EventLog, JournalLost, Journals
 from callbot.gateway.phrases import Phrase
 from callbot.gateway.playout import Playout
 from callbot.gateway.seating import Beats
@@ -20,15 +20,7 @@ from callbot.gateway.watchdog import Verdict, Watch, judge
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.schemas.audio import FRAME_MS, BotAudio
-from callbot.schemas.calls import (
-    CallBrief,
-    CallEnded,
-    CallFact,
-    CallJournal,
-    CallStarted,
-    CallState,
-    EndReason,
-)
+from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatRenew
@@ -69,9 +61,8 @@ class LiveCall:
         self._bus = platform.bus
         self._line = line
         self._clock = platform.beats.clock
-        self._journal = JournalWriter(platform.journals, resumed[1] if resumed else None)
-        before = resumed[0] if resumed else None
-        turns = Turns(brief.call_id, before.history if before else [], before.turns if before else 0)
+        self._memory = CallMemory(platform.journals, platform.events, brief, resumed)
+        turns = Turns(brief.call_id, self._memory.history, self._memory.turns)
         self._frames = CallerFrames()
         self._keypad = Keypad()
         self.conversation = Conversation(brief, turns, Playout(), line, platform.phrases, self, self._clock)
@@ -81,11 +72,9 @@ class LiveCall:
         self._seating = self._hand_over.seating
         self._listening: list[Listening] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._began_at_ms = self._last_media_at_ms = self._clock()
+        self._last_media_at_ms = self._clock()
         self._settled_to_seq = -1
-        self._events_told = 0
         self._over: EndReason | None = None
-        self._streams_at = [*(before.streams_at if before else []), datetime.now(UTC)][-3:]
         self._first_words = turns.last_bot_words() or brief.greeting
 
     async def open(self) -> None:
@@ -112,7 +101,7 @@ class LiveCall:
         if self._over is None:
             self._over = reason
             self.conversation.close_turn("the call ended")
-            self.tell(CallEnded(reason=reason, duration_ms=round(self._clock() - self._began_at_ms)))
+            self._memory.ended(reason)
             await self._release()
 
     async def abandon(self) -> None:
@@ -125,7 +114,7 @@ class LiveCall:
     async def _release(self) -> None:
         self._seating.close()
         self._save()
-        if not await self._journal.settled(STATE_WRITTEN_WITHIN_S):
+        if not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
             log.error("the last state is not written", extra={"call_id": self.brief.call_id})
         try:
             await self._bus.tell(CALL_OVER, CallOver(call_id=self.brief.call_id), call_id=self.brief.call_id)
@@ -172,7 +161,7 @@ class LiveCall:
             heard_something=turn is not None and turn.first_audio_at_ms is not None,
             ears_gone_since_ms=self._hand_over.ears_gone_since_ms,
             last_media_at_ms=self._last_media_at_ms,
-            began_at_ms=self._began_at_ms,
+            call_ms=self._memory.call_ms,
             max_call_ms=self.brief.max_call_seconds * 1000,
         )
 
@@ -258,31 +247,20 @@ class LiveCall:
         self._hand_over.hand_sentences()
 
     def tell(self, fact: CallFact) -> None:
-        self._platform.events.add(self.brief, self._events_told, fact)
-        self._events_told += 1
+        self._memory.tell(fact)
 
     def finished(self, reason: EndReason) -> None:
         self._spawn(self.end(reason))
 
     def _save(self) -> None:
-        turns = self.conversation.turns
-        action, transfer_to = self.conversation.pending
         state = CallState.CLOSING if self.conversation.is_closing else CallState.TALKING
-        self._journal.save(
-            CallJournal(
-                brief=self.brief,
-                state=CallState.ENDED if self._over and self._over != "line_lost" else state,
-                history=list(turns.history),
-                turns=turns.next_number,
-                pending_action=action,
-                transfer_to=transfer_to or self.brief.transfer_to,
-                streams_at=self._streams_at,
-            )
-        )
+        if self._over and self._over != "line_lost":
+            state = CallState.ENDED
+        self._memory.save(self.conversation.turns, state, self.conversation.pending)
 
     async def _keep_journal(self) -> None:
         try:
-            await self._journal.run()
+            await self._memory.run()
         except JournalLost:
             log.warning("another gateway has this call", extra={"call_id": self.brief.call_id})
             await self.abandon()

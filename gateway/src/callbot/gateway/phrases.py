@@ -12,15 +12,13 @@ class Phrase:
     audio: bytes
 
 
-TEXTS = {
-    "hello": "Hello! How can I help you?",
-    "apology": "I'm sorry, I didn't get that. Could you say it again, please?",
-    "goodbye": "I'm sorry, something is wrong on our side. Please call again later. Goodbye.",
-    "too_long": "I'm sorry, this call has reached its longest time. Goodbye.",
-}
-
-
 def load() -> dict[str, Phrase]:
-    """All of them. `python -m callbot.tts_worker.record_phrases` is how they were made."""
+    """All of them. Each text has its audio beside it: `python -m callbot.studio.record_phrases` speaks them."""
     folder = files("callbot.gateway").joinpath("recorded")
-    return {name: Phrase(TEXTS[name], folder.joinpath(f"{name}.ulaw").read_bytes()) for name in NAMES}
+    return {
+        name: Phrase(
+            folder.joinpath(f"{name}.txt").read_text().strip(),
+            folder.joinpath(f"{name}.ulaw").read_bytes(),
+        )
+        for name in NAMES
+    }

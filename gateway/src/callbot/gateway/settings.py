@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ServiceSettings, is_loopback
 
 
 class Settings(ServiceSettings):
@@ -21,10 +21,9 @@ class Settings(ServiceSettings):
     @classmethod
     def _reachable(cls, url: str) -> str:
         parts = urlsplit(url)
-        loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
         if not parts.hostname or parts.scheme not in ("https", "http"):
             raise ValueError("must be an absolute URL")
-        if parts.scheme == "http" and not loopback:
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError("must be https: Twilio opens media streams over TLS only")
         return url.rstrip("/")
 

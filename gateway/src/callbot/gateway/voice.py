@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from callbot.gateway import twiml
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
 from callbot.gateway.memory import EventLog
+from callbot.gateway.phrases import load
 from callbot.gateway.settings import Settings
 from callbot.runtime.errors import BusError, Refused
 from callbot.schemas.calls import (
@@ -38,7 +39,7 @@ INVALID_BOT = "Invalid bot"
 BOT_NOT_FOUND = "Bot not found"
 PAUSED = "This bot is not taking calls at the moment. Goodbye."
 BUSY = "I'm sorry, all lines are busy at the moment. Please call again later. Goodbye."
-BROKEN = "I'm sorry, something is wrong on our side. Please call again later. Goodbye."
+BROKEN = load()["goodbye"].text
 
 
 async def voice(request: web.Request) -> web.Response:
@@ -123,8 +124,8 @@ async def _reenter(request: web.Request, journal: CallJournal) -> web.Response:
 
 def _close_record(events: EventLog, journal: CallJournal | None) -> None:
     """The caller has left while no stream was there to say so."""
-    if journal is not None and journal.state is not CallState.ENDED and journal.streams_at:
-        duration = datetime.now(UTC) - journal.streams_at[0]
+    if journal is not None and journal.state is not CallState.ENDED:
+        duration = datetime.now(UTC) - journal.began_at
         ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
         events.add(journal.brief, AFTER_ALL_EVENTS, ended)
 

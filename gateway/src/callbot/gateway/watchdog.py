@@ -24,7 +24,7 @@ class Watch:
     """Of the answer that is being spoken."""
     ears_gone_since_ms: float | None
     last_media_at_ms: float
-    began_at_ms: float
+    call_ms: float
     max_call_ms: float
 
 
@@ -35,7 +35,7 @@ def judge(watch: Watch, now_ms: float) -> Verdict:
     """The worst thing that is true now."""
     if now_ms - watch.last_media_at_ms > NO_MEDIA_MS:
         return "no_media"
-    if now_ms - watch.began_at_ms > watch.max_call_ms:
+    if watch.call_ms > watch.max_call_ms:
         return "too_long"
     if watch.ears_gone_since_ms is not None and now_ms - watch.ears_gone_since_ms > EARS_GONE_MS:
         return "no_ears"

@@ -147,11 +147,6 @@ class SeatHolder:
     def live_calls(self) -> int:
         return len(self._held)
 
-    @property
-    def taking(self) -> bool:
-        """Would an offer be taken?"""
-        return self._group is not None
-
     async def __aenter__(self) -> Self:
         await self._join()
         await self._bus.flush()
@@ -210,7 +205,7 @@ class SeatHolder:
         older = self._held.pop(offer.call_id, None)
         if older is not None:
             older.lease.over = True
-            await older.close()
+            await self._close(older)
         lease = Lease(self._bus, offer, self._worker_id, self._given_up)
         held = _Held(lease, self._take(lease))
         async with AsyncExitStack() as undo:

@@ -1,10 +1,24 @@
 """The environment, read once, into one frozen class for each service."""
 
+import ipaddress
 import secrets
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+WebhookHttp = Literal["never", "loopback"]
+"""Whether a customer's webhook may be http: `loopback` allows it to this machine."""
+
+
+def is_loopback(host: str | None) -> bool:
+    """This machine, by address or by its usual name; no name is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _new_worker_id() -> str:

@@ -1,4 +1,4 @@
-"""A bot, and what the public API takes and gives of it (public contract, "Bots")."""
+"""A bot, and what the public API takes and gives of it."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -47,7 +47,7 @@ class Suggest(StrEnum):
 
 def _known_voice(voice: str) -> str:
     provider, _, name = voice.partition(":")
-    if provider not in VOICE_PROVIDERS or not name:
+    if provider not in VOICE_PROVIDERS or not name or not name.isprintable() or " " in name:
         known = ", ".join(f"{p}:…" for p in VOICE_PROVIDERS)
         raise ValueError(f"must be provider:name with one of {known}")
     return voice
@@ -80,7 +80,7 @@ NoNul = AfterValidator(_no_nul)
 Goal = Annotated[str, _text(1, 2000), NoNul]
 Context = Annotated[str, _text(0, 20_000), NoNul]
 Webhook = Annotated[str, _text(1, 2000), AfterValidator(_absolute_url)]
-Voice = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[^\s\x00]{1,200}$"), AfterValidator(_known_voice)]
+Voice = Annotated[str, StringConstraints(max_length=200), AfterValidator(_known_voice)]
 Greeting = Annotated[str, _text(1, 1000), NoNul]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
 """A BCP 47 tag (RFC 5646), without extensions and private use."""

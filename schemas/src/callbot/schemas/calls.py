@@ -126,6 +126,8 @@ class CallJournal(Message):
     """Number of the next turn."""
     pending_action: Action = Action.CONTINUE
     transfer_to: str | None = None
+    began_at: Timestamp
+    """When the first stream of this call began."""
     streams_at: list[Timestamp] = []
     """When the last streams of this call began: too many in a minute end the call."""
 
@@ -142,9 +144,7 @@ class TurnDone(Message):
 
 
 Stage = Literal["ears", "mind", "mouth", "webhook", "call"]
-EndReason = Literal[
-    "caller_hung_up", "bot_hung_up", "transferred", "failed", "too_long", "line_lost", "deploy"
-]
+EndReason = Literal["caller_hung_up", "bot_hung_up", "transferred", "failed", "too_long", "line_lost"]
 
 
 class StageFallback(Message):
@@ -185,7 +185,7 @@ class FallbackRecord(Message):
 
 
 class CallDetail(Message):
-    """A call as the API shows it (public contract, "Calls"); complete a moment after the call has ended."""
+    """A call as the API shows it; complete a moment after the call has ended."""
 
     call_id: CallId
     bot_id: BotId

@@ -1,4 +1,4 @@
-"""What the customer's webhook is sent and answers (public contract, "The customer's webhook")."""
+"""What the customer's webhook is sent and answers."""
 
 from enum import StrEnum
 from typing import Literal

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from callbot.runtime.settings import is_loopback
 from callbot.studio.emulator import twiml
 from callbot.studio.emulator.clock import Clock
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints, Rejected
@@ -42,7 +42,7 @@ def check_stream_url(url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise Rejected(Code.STREAM_URL, f"malformed stream url {url:.100}") from None
-    if parts.scheme != "wss" and not (parts.scheme == "ws" and _is_loopback(host)):
+    if parts.scheme != "wss" and not (parts.scheme == "ws" and is_loopback(host)):
         raise Rejected(Code.STREAM_SCHEME, f"stream url {url:.100}: scheme {parts.scheme!r} is not wss")
     if not host:
         raise Rejected(Code.STREAM_URL, f"stream url {url:.100} names no host")
@@ -79,11 +79,6 @@ class MediaStream:
         self._outbox.put_nowait(CONNECTED)
         self._outbox.put_nowait(self._twilio.start(stream.parameters))
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
-
-    @property
-    def queued_ms(self) -> float:
-        """Audio of the bot that has not been played."""
-        return self._playout.queued_bytes / 8
 
     def send_audio(self, audio: bytes, at_ms: float) -> None:
         """The caller's next 20 ms, dropped when our side has not read for too long."""
@@ -217,12 +212,3 @@ async def open_stream(
     opened = MediaStream(socket, ids, clock, complaints, on_clear)
     opened.begin(stream)
     return opened
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -1,8 +1,8 @@
 """Who may use the API of a platform that listens on a host."""
 
-import ipaddress
 from typing import Literal
 
+from callbot.runtime.settings import is_loopback
 from callbot.studio.up.problems import CannotStart
 
 AUTHENTICATION_EXISTS = False
@@ -21,12 +21,3 @@ def auth_mode(host: str, wanted: Literal["open", "required"] | None) -> Literal[
             "use --host 127.0.0.1 and leave CALLBOT_AUTH unset or open"
         )
     return mode
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,0 +1,11 @@
+"""A field of a bot that one of its classes lacks would be lost without a word."""
+
+from callbot.call_router.store import StoredBot
+from callbot.schemas.bots import Bot, BotDefinition, BotPatch
+from callbot.schemas.calls import CallBrief
+
+
+def test_a_field_of_a_definition_is_stored_shown_changed_and_reaches_the_call() -> None:
+    defined = set(BotDefinition.model_fields)
+    for model in (StoredBot, Bot, BotPatch, CallBrief):
+        assert defined - set(model.model_fields) == set(), model.__name__

@@ -1,0 +1,64 @@
+"""What one call leaves behind: its journal for another gateway, its events for its record."""
+
+from datetime import UTC, datetime
+
+from callbot.gateway.memory import EventLog, Journals, JournalWriter
+from callbot.gateway.turns import Turns
+from callbot.schemas.calls import CallBrief, CallEnded, CallFact, CallJournal, CallState, EndReason
+from callbot.schemas.webhook import Action
+
+STREAMS_REMEMBERED = 3
+
+
+class CallMemory:
+    def __init__(
+        self,
+        journals: Journals,
+        events: EventLog,
+        brief: CallBrief,
+        resumed: tuple[CallJournal, int] | None,
+    ) -> None:
+        before = resumed[0] if resumed else None
+        now = datetime.now(UTC)
+        self._brief = brief
+        self._events = events
+        self._events_told = 0
+        self._began_at = before.began_at if before else now
+        self._streams_at = [*(before.streams_at if before else []), now][-STREAMS_REMEMBERED:]
+        self._writer = JournalWriter(journals, resumed[1] if resumed else None)
+        self.history = before.history if before else []
+        self.turns = before.turns if before else 0
+
+    @property
+    def call_ms(self) -> float:
+        """How long the call has lasted, earlier streams included."""
+        return (datetime.now(UTC) - self._began_at).total_seconds() * 1000
+
+    def tell(self, fact: CallFact) -> None:
+        self._events.add(self._brief, self._events_told, fact)
+        self._events_told += 1
+
+    def ended(self, reason: EndReason) -> None:
+        self.tell(CallEnded(reason=reason, duration_ms=round(self.call_ms)))
+
+    def save(self, turns: Turns, state: CallState, pending: tuple[Action, str | None]) -> None:
+        action, transfer_to = pending
+        self._writer.save(
+            CallJournal(
+                brief=self._brief,
+                state=state,
+                history=list(turns.history),
+                turns=turns.next_number,
+                pending_action=action,
+                transfer_to=transfer_to or self._brief.transfer_to,
+                began_at=self._began_at,
+                streams_at=self._streams_at,
+            )
+        )
+
+    async def settled(self, within_s: float) -> bool:
+        return await self._writer.settled(within_s)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises JournalLost."""
+        await self._writer.run()
