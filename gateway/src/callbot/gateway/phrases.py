@@ -13,7 +13,7 @@ class Phrase:
 
 
 def load() -> dict[str, Phrase]:
-    """All of them. Each text has its audio beside it: `python -m callbot.studio.record_phrases` speaks them."""
+    """All of them; `python -m callbot.studio.record_phrases` speaks each text into the file beside it."""
     folder = files("callbot.gateway").joinpath("recorded")
     return {
         name: Phrase(

@@ -128,7 +128,7 @@ def demo(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 def bench(ctx: typer.Context) -> None:
-    """Measure: latency, load, endurance."""
+    """Measure: latency, soak."""
     name = "callbot.studio.bench.cli"
     if importlib.util.find_spec("callbot.studio.bench") is None:
         raise _sentence("callbot bench: the benches are not part of this installation")

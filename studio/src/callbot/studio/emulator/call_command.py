@@ -11,6 +11,7 @@ from typing import TextIO
 
 from callbot.studio.emulator.call_record import CallRecord
 from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard
+from callbot.studio.emulator.complaints import Code
 from callbot.studio.emulator.emulator import CALLER_NUMBER, PLATFORM_NUMBER, Emulator
 from callbot.studio.emulator.voices import ScriptedVoice, Voice, VoiceError, piper_voice, wav_speech
 from callbot.studio.emulator.webhooks import Account
@@ -60,6 +61,7 @@ async def place_call(
     """
     report = _Report(out or sys.stdout, as_json)
     try:
+        _check(url, record)
         async with open_voice(voice) as speaker:
             prepared = [await _prepare(step, speaker) for step in steps]
             async with Emulator(url, account=account, voice=speaker) as emulator:
@@ -79,9 +81,17 @@ async def place_call(
     except (VoiceError, OSError) as error:
         await report.failure(str(error))
         return NOT_PLACED
-    if record is not None:
+    if record is not None and outcome != NOT_PLACED:
         await report.line(None, "recording", f"recorded in {record}", path=str(record))
     return outcome
+
+
+def _check(url: str, record: Path | None) -> None:
+    """Raises VoiceError: one sentence about the command line."""
+    if not url.startswith(("http://", "https://")):
+        raise VoiceError(f"--url {url}: must begin with http:// or https://")
+    if record is not None and not record.parent.is_dir():
+        raise VoiceError(f"--record {record}: the folder {record.parent} does not exist")
 
 
 @asynccontextmanager
@@ -102,6 +112,8 @@ async def _prepare(step: Step, voice: Voice) -> _Prepared:
         if bad := set(step.value) - set("0123456789*#ABCDw"):
             raise VoiceError(f"--dtmf {step.value}: {', '.join(sorted(bad))} is not a key of a phone")
         return _Prepared(step, b"")
+    if not step.value.strip():
+        raise VoiceError("--say needs words to say")
     if step.value.lower().endswith(".wav"):
         return _Prepared(step, await wav_speech(Path(step.value)))
     return _Prepared(step, await voice.speech(step.value))
@@ -111,9 +123,7 @@ async def _converse(
     call: Caller, steps: Sequence[_Prepared], within_s: float, report: "_Report", words: CallRecord
 ) -> int:
     if not call.answered:
-        end = await call.ended()
-        spoken = "".join(f' Twilio said: "{text}"' for text in call.texts_heard)
-        await report.failure(f"the call was not answered by a bot ({end.reason}).{spoken}", call)
+        await report.failure(await _why_not_answered(call), call)
         return NOT_PLACED
     await report.line(call.now_ms, "answered", f"answered, call {call.sid}", call=call.sid)
     try:
@@ -134,6 +144,16 @@ async def _converse(
             await report.line(call.now_ms, "over", f"{error}; {left} utterances were left", left=left)
             break
     return UNANSWERED if unanswered else DONE
+
+
+async def _why_not_answered(call: Caller) -> str:
+    end = await call.ended()
+    if Code.CONNECTION_FAILED in call.complaints.codes():
+        return f"nothing answers at {call.call.plan.voice_url}: is `callbot up` running?"
+    spoken = " ".join(call.texts_heard)
+    if "Bot not found" in spoken:
+        return "there is no such bot"
+    return f"no bot answered ({end.reason})" + (f'; the caller heard: "{spoken}"' if spoken else "")
 
 
 async def _take(call: Caller, prepared: _Prepared, report: "_Report") -> None:
