@@ -45,7 +45,9 @@ class Gateway:
         await self.bus.tell(TURN_CANCELLED, TurnCancelled(number=number), call_id=self.brief.call_id)
 
     async def end_call(self) -> None:
-        await self.bus.tell(CALL_OVER, CallOver(call_id=self.brief.call_id), call_id=self.brief.call_id)
+        await self.bus.tell(
+            CALL_OVER, CallOver(call_id=self.brief.call_id, generation=9), call_id=self.brief.call_id
+        )
 
     async def answer(self) -> TurnAnswered:
         return await asyncio.wait_for(self.answers.get(), 5)

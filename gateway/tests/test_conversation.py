@@ -253,6 +253,44 @@ def test_an_apology_in_the_middle_of_an_answer_keeps_what_was_heard() -> None:
     assert room.records[-1].heard == f"One. {PHRASES['apology'].text}"
 
 
+@pytest.mark.parametrize(
+    ("action", "ending"), [(Action.HANGUP, "bot_hung_up"), (Action.TRANSFER, "transferred")]
+)
+def test_a_voice_that_fails_does_not_undo_the_action(action: Action, ending: str) -> None:
+    room = Room(transfer_to="+15550001111").greeted()
+    room.talk.open_turn("speech", "Bye", room.now_ms)
+    room.talk.take(answer(1, "Goodbye!", action))
+    room.heard = b""
+    room.talk.sentence_lost(1, 0, "no provider")
+    room.time_passes(4000)
+    assert room.heard == PHRASES["one_moment"].audio
+    assert room.ended == ending and room.talk.pending[0] is action
+
+
+def test_noise_asks_again_without_ending_the_call_until_it_never_stops() -> None:
+    room = Room().greeted()
+    for _ in range(5):
+        room.talk.open_turn("speech", "", room.now_ms)
+        room.talk.ask_again()
+        room.time_passes(5000)
+        assert room.ended is None
+    assert room.opened == []
+    room.talk.open_turn("speech", "", room.now_ms)
+    room.talk.ask_again()
+    room.time_passes(6000)
+    assert room.ended == "failed"
+
+
+def test_an_answer_without_any_sound_is_an_apology() -> None:
+    room = Room().greeted()
+    room.talk.open_turn("speech", "Hi", room.now_ms)
+    room.talk.take(answer(1, "Hm."))
+    room.heard = b""
+    room.talk.bot_audio(BotAudio(1, 1, 0, 0, b"", 0))
+    room.time_passes(5000)
+    assert room.heard == PHRASES["apology"].audio
+
+
 def test_nothing_interrupts_the_goodbye() -> None:
     room = Room().greeted()
     room.talk.say_last("too_long", "too_long", "call", "longest time")

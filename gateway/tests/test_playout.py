@@ -141,6 +141,12 @@ def test_a_gap_in_an_attempt_is_seen_and_nothing_after_it_is_played() -> None:
     assert p.gap(BotAudio(9, 3, 0, 1600, b"", 1600))
 
 
+def test_a_lost_beginning_of_an_attempt_is_a_gap_too() -> None:
+    p = playing("One.")
+    assert p.gap(BotAudio(9, 3, 0, 800, ms(100)))
+    assert not p.gap(BotAudio(9, 3, 0, 0, ms(100)))
+
+
 def test_silence_is_counted_only_while_something_is_missing() -> None:
     p = playing("One.", "Two.")
     assert p.silent_since_ms(500, 100) == 100

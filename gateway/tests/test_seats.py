@@ -123,6 +123,25 @@ def test_an_item_that_cost_two_holders_is_dropped() -> None:
     assert s.item is None
 
 
+def test_a_message_lost_on_the_way_is_no_loss_of_the_item() -> None:
+    s = held()
+    s.item = "sentence:1:0"
+    assert s.unreachable(E1, 3000, blameless=True) == [Offer(E2)]
+    s.accepted(E2, "b", 3010)
+    assert s.unreachable(E2, 6000) == [Offer(E3)]
+
+
+def test_a_seat_has_fallen_back_until_somebody_takes_it() -> None:
+    s = seat()
+    s.seek(0)
+    assert not s.has_fallen_back
+    s.declined(E1, FALLBACK_AFTER_MS)
+    assert s.has_fallen_back
+    assert s.offered_epoch is not None
+    s.accepted(s.offered_epoch, "a", 5000)
+    assert not s.has_fallen_back
+
+
 def test_different_items_do_not_add_up() -> None:
     s = held()
     s.item = "turn:3"

@@ -138,6 +138,16 @@ async def test_a_server_that_comes_back_is_found_again(buses: Buses, server: Ser
             await asyncio.sleep(0.05)
 
 
+async def test_a_question_is_not_kept_for_a_server_that_is_away(buses: Buses, server: Server) -> None:
+    server.kill()
+    async with asyncio.timeout(10):
+        while buses["gateway"].is_connected:
+            await asyncio.sleep(0.02)
+    with pytest.raises(TimedOut, match="away"):
+        await buses["gateway"].ask(BOT_DELETE, REF, timeout_s=60)
+    server.start()
+
+
 async def test_no_server_at_the_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callbot.runtime.bus.CONNECT_TIMEOUT_S", 0.3)
     with pytest.raises(SettingsError, match="NATS does not answer"):

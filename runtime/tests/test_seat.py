@@ -10,9 +10,19 @@ import pytest
 from callbot.runtime import seat
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
-from callbot.runtime.seat import Lease, SeatHolder
+from callbot.runtime.lease import Lease
+from callbot.runtime.seat import SeatHolder
 from callbot.schemas.message import Receipt
-from callbot.schemas.seats import CallOver, Role, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
+from callbot.schemas.seats import (
+    EPOCHS_PER_GENERATION,
+    CallOver,
+    Role,
+    SeatAccept,
+    SeatMoved,
+    SeatOffer,
+    SeatRenew,
+    WorkerBeat,
+)
 from callbot.schemas.speech import TurnEnded
 from callbot.schemas.subjects import CALL_OVER, EARS_OFFER, SEAT_MOVED, SEAT_RENEW, TURN_ENDED, WORKER_BEAT
 from tests.samples import a_brief
@@ -25,6 +35,10 @@ ENDED = TurnEnded(epoch=1, from_seq=0, to_seq=1, text="hi", speech_ended_at_ms=0
 def offer(epoch: int = 1, call_id: str = "") -> SeatOffer:
     call_id = call_id or f"CA{next(_numbers):032x}"
     return SeatOffer(call_id=call_id, role=Role.EARS, epoch=epoch, brief=a_brief(call_id=call_id))
+
+
+def over(what: SeatOffer) -> CallOver:
+    return CallOver(call_id=what.call_id, generation=9)
 
 
 @dataclass
@@ -89,7 +103,7 @@ async def test_a_full_worker_leaves_its_group_and_comes_back(buses: Buses, worke
     await buses["stt-worker"].flush()
     with pytest.raises(BusError):
         await take(buses, offer(), timeout_s=0.3)
-    await buses["gateway"].tell(CALL_OVER, CallOver(call_id=first.call_id), call_id=first.call_id)
+    await buses["gateway"].tell(CALL_OVER, over(first), call_id=first.call_id)
     await asyncio.wait_for(worker[0].works[0].closed.wait(), 5)
     await buses["stt-worker"].flush()
     assert (await take(buses, offer())).worker_id == "w"
@@ -103,6 +117,44 @@ async def test_a_newer_epoch_at_the_same_worker_replaces_the_older(buses: Buses,
     assert older.closed.is_set() and not newer.closed.is_set() and worker[1].live_calls == 1
     with pytest.raises(BusError):
         await take(buses, offer(2, call_id), timeout_s=0.2)
+
+
+async def test_concurrent_offers_of_one_call_open_one_seat(buses: Buses) -> None:
+    """What is opened while another opening is under way would never be closed."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Work):
+        async def open(self) -> None:
+            begun.set()
+            await go_on.wait()
+
+    class SlowWorker(Worker):
+        def take(self, lease: Lease) -> Work:
+            self.works.append(Slow(lease))
+            return self.works[-1]
+
+    worker, call_id = SlowWorker(), offer().call_id
+    async with worker.holder(buses["stt-worker"]) as seats:
+        offers = [asyncio.create_task(take(buses, offer(1, call_id)))]
+        await begun.wait()
+        offers += [asyncio.create_task(take(buses, offer(epoch, call_id), 0.3)) for epoch in (2, 3)]
+        await asyncio.wait(offers[1:])
+        go_on.set()
+        assert (await offers[0]).epoch == 1
+        assert len(worker.works) == 1 and seats.live_calls == 1
+        assert all(isinstance(o.exception(), BusError) for o in offers[1:])
+
+
+async def test_the_end_of_an_older_stream_is_not_the_end_of_a_newer_one(buses: Buses) -> None:
+    worker, what = Worker(), offer(2 * EPOCHS_PER_GENERATION + 1)
+    async with worker.holder(buses["stt-worker"], room=9):
+        await take(buses, what)
+        for generation in (1, 2):
+            over = CallOver(call_id=what.call_id, generation=generation)
+            await buses["gateway"].tell(CALL_OVER, over, call_id=what.call_id)
+            # What was told before this offer has been heard when it is taken.
+            await take(buses, offer())
+            assert worker.works[0].lease.over is (generation == 2)
 
 
 async def test_fencing(buses: Buses, worker: Held) -> None:

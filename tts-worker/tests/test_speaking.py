@@ -233,7 +233,9 @@ async def test_an_older_epoch_is_not_answered_and_a_newer_one_takes_over(gateway
 async def test_after_the_call_nothing_is_left(gateway: Gateway, seats: SeatHolder, voice: Patient) -> None:
     await gateway.say(0, f"{ENDLESS} cut off")
     await gateway.until_begun(1, 0)
-    await gateway.bus.tell(CALL_OVER, CallOver(call_id=gateway.call_id), call_id=gateway.call_id)
+    await gateway.bus.tell(
+        CALL_OVER, CallOver(call_id=gateway.call_id, generation=9), call_id=gateway.call_id
+    )
     async with asyncio.timeout(WITHIN_S):
         await voice.closed.wait()
     asked = SaySentence(epoch=gateway.epoch, turn=1, sentence=1, text="Anybody?")

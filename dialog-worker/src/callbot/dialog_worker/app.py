@@ -6,7 +6,7 @@ import logging
 from callbot.dialog_worker.answering import Answering, nothing_to_say
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import Silent
-from callbot.runtime.seat import Lease
+from callbot.runtime.lease import Lease
 from callbot.schemas.dialog import TurnAnswered, TurnCancelled, TurnOpened, WebhookStatus
 from callbot.schemas.message import Receipt
 from callbot.schemas.subjects import TURN_ANSWERED, TURN_CANCELLED, TURN_OPENED

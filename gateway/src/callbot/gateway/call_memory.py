@@ -8,6 +8,8 @@ from callbot.schemas.calls import CallBrief, CallEnded, CallFact, CallJournal, C
 from callbot.schemas.webhook import Action
 
 STREAMS_REMEMBERED = 3
+TURNS_OF_A_LOST_STREAM = 1000
+"""Without a journal turns are numbered from here on: the same number twice is the same Idempotency-Key."""
 
 
 class CallMemory:
@@ -27,7 +29,7 @@ class CallMemory:
         self._streams_at = [*(before.streams_at if before else []), now][-STREAMS_REMEMBERED:]
         self._writer = JournalWriter(journals, resumed[1] if resumed else None)
         self.history = before.history if before else []
-        self.turns = before.turns if before else 0
+        self.turns = before.turns if before else (brief.generation - 1) * TURNS_OF_A_LOST_STREAM
 
     @property
     def call_ms(self) -> float:

@@ -15,6 +15,7 @@ from callbot.schemas.calls import CallBrief, CallFact, EndReason, Stage, StageFa
 from callbot.schemas.dialog import TurnAnswered, WebhookStatus
 from callbot.schemas.webhook import Action
 
+NOT_UNDERSTOOD_IN_A_ROW = 6
 FROM_MEMORY = 1_000_000
 """The number of a sentence that the mouth never sees."""
 
@@ -60,10 +61,17 @@ class Conversation:
         self._owner = owner
         self._clock = clock
         self._failed_in_a_row = 0
+        self._not_understood = 0
 
     @property
     def is_closing(self) -> bool:
         return self.ending is not None or self.pending[0] is not Action.CONTINUE
+
+    @property
+    def is_speaking(self) -> bool:
+        """An answer is being said, or is about to be."""
+        turn = self.turns.current
+        return turn is not None and not turn.thinking
 
     def greet(self, words: str) -> None:
         now_ms = self._clock()
@@ -127,8 +135,18 @@ class Conversation:
             self.say_last("goodbye", "failed", stage, reason)
         elif turn is not None and turn.input == "greeting":
             self._say_from_memory("hello", stage, reason)
+        elif turn is not None and turn.action is not Action.CONTINUE:
+            self._say_from_memory("one_moment", stage, reason, keep_action=True)
         else:
             self._say_from_memory("apology", stage, reason)
+
+    def ask_again(self) -> None:
+        """The caller was not understood: no stage has failed, but noise must not be asked for ever."""
+        self._not_understood += 1
+        if self._not_understood >= NOT_UNDERSTOOD_IN_A_ROW:
+            self.say_last("goodbye", "failed", "ears", "never understood")
+        else:
+            self._say_from_memory("apology", "ears", "not understood")
 
     def say_last(self, phrase: str, ending: EndReason, stage: Stage, reason: str) -> None:
         """A sentence from memory, then the end of the call."""
@@ -161,8 +179,11 @@ class Conversation:
         self._send(self.playout.due(now_ms))
         if turn is None or turn.thinking or not self.playout.is_over(now_ms):
             return
+        if turn.say and turn.first_audio_at_ms is None:
+            self.apologise("mouth", "no sound")
+            return
         if turn.source != "apology":
-            self._failed_in_a_row = 0
+            self._failed_in_a_row = self._not_understood = 0
         self.close_turn("")
         if self.ending is not None:
             self._owner.finished(self.ending)
@@ -178,14 +199,16 @@ class Conversation:
             return None
         return self.playout.silent_since_ms(self._clock(), turn.answered_at_ms)
 
-    def _say_from_memory(self, name: str, stage: Stage, reason: str) -> None:
+    def _say_from_memory(self, name: str, stage: Stage, reason: str, *, keep_action: bool = False) -> None:
         now_ms = self._clock()
         phrase = self._phrases[name]
         turn = self.turns.current or self.turns.open("speech", "", now_ms)
         turn.heard_before = self.playout.heard_text(now_ms)
         self._send(self.playout.clear(now_ms))
         self._owner.turn_cancelled(turn.number)
-        self.pending = (Action.CONTINUE, None)
+        if not keep_action:
+            self.pending = (Action.CONTINUE, None)
+            turn.action = Action.CONTINUE
         self.turns.speak_instead(phrase.text, "apology", f"{stage}: {reason}", now_ms)
         sentence = Sentence(turn.number, FROM_MEMORY, phrase.text)
         self.playout.begin([sentence])

@@ -1,6 +1,7 @@
 """What is not settled goes to whoever holds the seat: audio to the ears, the open turn to the mind, sentences
 to the mouth. The same code serves the first holder and every later one."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -18,6 +19,10 @@ from callbot.schemas.subjects import CALLER_AUDIO, SAY_SENTENCE, TURN_CANCELLED,
 
 log = logging.getLogger(__name__)
 RECEIPT_WITHIN_S = 0.5
+RETRY_AFTER_S = 0.1
+EARS_WAIT_FRAMES = 500 // FRAME_MS
+EARS_STUCK_MS = 1500
+"""Ears that beat, and judge nothing of this much waiting audio for so long, are stuck or no longer ours."""
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -44,6 +49,9 @@ class HandOver:
         self._next_seq = 0
         self._live_from_seq = 0
         self._feeding = False
+        self._heard_seq = -1
+        self._ears_moved_at_ms = 0.0
+        self._ears_apology_due = False
         self._handing_sentences = False
         self._handed: set[tuple[int, int, int]] = set()
 
@@ -55,6 +63,8 @@ class HandOver:
     def installed(self, role: Role, epoch: int) -> None:
         if role is Role.EARS:
             self.ears_gone_since_ms = None
+            self._heard_seq = self._frames.keep_from_seq - 1
+            self._ears_moved_at_ms = self._clock()
             self._next_seq = self._frames.keep_from_seq
             self._live_from_seq = self._frames.next_seq
             self._spawn(self.feed_ears())
@@ -67,12 +77,19 @@ class HandOver:
         turn = self._conversation.turns.current
         if role is Role.EARS:
             self.ears_gone_since_ms = self._clock()
-            if turn is None:
-                self._conversation.apologise("ears", reason)
+            self._ears_apology_due = True
+            self.turn_closed()
         elif role is Role.MIND and turn is not None and turn.thinking:
             self._conversation.apologise("mind", reason)
         elif role is Role.MOUTH and self._conversation.playout.unconfirmed():
             self._conversation.apologise("mouth", reason)
+
+    def turn_closed(self) -> None:
+        """Nobody hears the caller: said once, as soon as nothing else is being said."""
+        if self._ears_apology_due and self._conversation.turns.current is None:
+            self._ears_apology_due = False
+            if self.ears_gone_since_ms is not None:
+                self._conversation.apologise("ears", "nobody hears")
 
     def dropped(self, role: Role, item: str) -> None:
         number = int(item.rpartition(":")[2])
@@ -107,6 +124,22 @@ class HandOver:
         finally:
             self._feeding = False
 
+    def ears_heard(self, heard_seq: int) -> None:
+        if heard_seq > self._heard_seq:
+            self._heard_seq = heard_seq
+            self._ears_moved_at_ms = self._clock()
+
+    def tick(self, *, stalled: bool) -> None:
+        """A worker can live and beat and yet not hear this call: its seat was given up, or is stuck."""
+        self.seating.tick(stalled=stalled)
+        now_ms = self._clock()
+        waiting = self._next_seq - 1 - self._heard_seq > EARS_WAIT_FRAMES
+        if stalled or not self._bus.is_connected or not waiting:
+            self._ears_moved_at_ms = now_ms
+        elif now_ms - self._ears_moved_at_ms > EARS_STUCK_MS:
+            self._ears_moved_at_ms = now_ms
+            self.seating.unreachable(Role.EARS, self.seating.epoch(Role.EARS), "no progress")
+
     def ears_settled(self, keep_from_seq: int) -> None:
         self._frames.settle(keep_from_seq)
         self.seating.works_on(Role.EARS, f"audio:{self._frames.keep_from_seq}")
@@ -117,6 +150,9 @@ class HandOver:
         turn = self._conversation.turns.current
         if turn is not None:
             self.seating.works_on(Role.MIND, f"turn:{turn.number}")
+        if self.seating.has_fallen_back(Role.MIND):
+            self._conversation.apologise("mind", "nobody thinks")
+            return
         epoch = self.seating.epoch(Role.MIND)
         if epoch:
             self._spawn(self._hand_turn(epoch))
@@ -135,6 +171,7 @@ class HandOver:
                 self.seating.unreachable(Role.MIND, epoch, "nobody listens")
                 return
             except BusError:
+                await asyncio.sleep(RETRY_AFTER_S)
                 continue
             if not receipt.accepted:
                 self.seating.unreachable(Role.MIND, epoch, "not the holder")
@@ -151,7 +188,9 @@ class HandOver:
     def hand_sentences(self) -> None:
         """Every sentence that is not complete and that this holder has not been given, in order."""
         self.mouth_works()
-        if not self._handing_sentences:
+        if self.seating.has_fallen_back(Role.MOUTH):
+            self._conversation.apologise("mouth", "nobody speaks")
+        elif not self._handing_sentences:
             self._handing_sentences = True
             self._spawn(self._hand_sentences())
 
@@ -182,6 +221,7 @@ class HandOver:
             self.seating.unreachable(Role.MOUTH, epoch, "nobody listens")
             return False
         except BusError:
+            await asyncio.sleep(RETRY_AFTER_S)
             return True
         if not receipt.accepted:
             self.seating.unreachable(Role.MOUTH, epoch, "not the holder")

@@ -18,12 +18,12 @@ from callbot.gateway.seating import Beats
 from callbot.gateway.turns import Turn, Turns
 from callbot.gateway.watchdog import Verdict, Watch, judge
 from callbot.runtime.bus import Bus, Listening
-from callbot.runtime.errors import BusError
-from callbot.schemas.audio import FRAME_MS, BotAudio
+from callbot.runtime.errors import BusError, Silent
+from callbot.schemas.audio import BotAudio
 from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
-from callbot.schemas.seats import CallOver, Role, SeatRenew
+from callbot.schemas.seats import CallOver, Role, SeatRenew, generation_of
 from callbot.schemas.speech import EarsProgress, TurnEnded
 from callbot.schemas.subjects import (
     BOT_AUDIO,
@@ -36,8 +36,6 @@ from callbot.schemas.subjects import (
 )
 
 log = logging.getLogger(__name__)
-EARS_BEHIND_FRAMES = 3000 // FRAME_MS
-"""Ears that are this far behind, though they beat, are stuck."""
 STATE_WRITTEN_WITHIN_S = 1.0
 
 
@@ -75,20 +73,19 @@ class LiveCall:
         self._last_media_at_ms = self._clock()
         self._settled_to_seq = -1
         self._over: EndReason | None = None
+        self._overtaken = False
         self._first_words = turns.last_bot_words() or brief.greeting
 
     async def open(self) -> None:
         """Raises BusError when the bus is away."""
         ids = {"call_id": self.brief.call_id}
-        bus = self._bus
-        self._listening = [
-            await bus.answer(SEAT_RENEW, self._on_renew, **ids),
-            await bus.hear(EARS_PROGRESS, self._on_ears_progress, **ids),
-            await bus.answer(TURN_ENDED, self._on_turn_ended, **ids),
-            await bus.answer(TURN_ANSWERED, self._on_turn_answered, **ids),
-            await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids),
-            await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids),
-        ]
+        bus, keep = self._bus, self._listening.append
+        keep(await bus.answer(SEAT_RENEW, self._on_renew, **ids))
+        keep(await bus.hear(EARS_PROGRESS, self._on_ears_progress, **ids))
+        keep(await bus.answer(TURN_ENDED, self._on_turn_ended, **ids))
+        keep(await bus.answer(TURN_ANSWERED, self._on_turn_answered, **ids))
+        keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
+        keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
         self._spawn(self._keep_journal())
         self.tell(CallStarted(from_number=self.brief.from_number, to_number=self.brief.to_number))
         self._seating.start()
@@ -114,10 +111,11 @@ class LiveCall:
     async def _release(self) -> None:
         self._seating.close()
         self._save()
-        if not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
+        if not self._overtaken and not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
             log.error("the last state is not written", extra={"call_id": self.brief.call_id})
         try:
-            await self._bus.tell(CALL_OVER, CallOver(call_id=self.brief.call_id), call_id=self.brief.call_id)
+            over = CallOver(call_id=self.brief.call_id, generation=self.brief.generation)
+            await self._bus.tell(CALL_OVER, over, call_id=self.brief.call_id)
         except BusError as e:
             log.warning("the seats were not told", extra={"call_id": self.brief.call_id, "reason": str(e)})
         for listening in self._listening:
@@ -144,7 +142,9 @@ class LiveCall:
     def tick(self, *, stalled: bool) -> None:
         """Every few tens of milliseconds. `stalled`: this process has slept since the last one."""
         if self._over is None:
-            self._seating.tick(stalled=stalled)
+            self._hand_over.tick(stalled=stalled)
+            if self.conversation.turns.current is None:
+                self._seating.at_boundary()
             self._typed(self._keypad.pause(self._clock()))
             self.conversation.pump()
             self._obey(judge(self._watch(), self._clock()))
@@ -158,7 +158,6 @@ class LiveCall:
         return Watch(
             thinking_since_ms=turn.opened_at_ms if turn and turn.thinking else None,
             speaking_since_ms=self.conversation.silent_since_ms(),
-            heard_something=turn is not None and turn.first_audio_at_ms is not None,
             ears_gone_since_ms=self._hand_over.ears_gone_since_ms,
             last_media_at_ms=self._last_media_at_ms,
             call_ms=self._memory.call_ms,
@@ -182,33 +181,44 @@ class LiveCall:
 
     # From the workers
 
+    def _holds(self, role: Role, epoch: int) -> bool:
+        """Does this epoch count? Raises Silent when it is of a newer stream: another gateway answers."""
+        if generation_of(epoch) > self.brief.generation:
+            raise Silent
+        return self._seating.is_current(role, epoch)
+
     async def _on_renew(self, ask: SeatRenew) -> Receipt:
-        return Receipt(accepted=self._seating.is_current(ask.role, ask.epoch))
+        return Receipt(accepted=self._holds(ask.role, ask.epoch))
 
     def _on_ears_progress(self, progress: EarsProgress) -> None:
         if not self._seating.is_current(Role.EARS, progress.epoch):
             return
+        self._hand_over.ears_heard(progress.heard_seq)
         self._hand_over.ears_settled(progress.keep_from_seq)
-        if self._frames.next_seq - progress.heard_seq > EARS_BEHIND_FRAMES:
-            self._seating.unreachable(Role.EARS, progress.epoch, "far behind")
 
     async def _on_turn_ended(self, ended: TurnEnded) -> Receipt:
-        if not self._seating.is_current(Role.EARS, ended.epoch):
+        if not self._holds(Role.EARS, ended.epoch):
             return Receipt(accepted=False)
         if ended.to_seq <= self._settled_to_seq or self.conversation.is_closing or self._over:
             return Receipt()
         self._settled_to_seq = ended.to_seq
+        if not (ended.text or ended.error) and self.conversation.is_speaking:
+            # A noise in the middle of an answer is no reason to stop it.
+            self._hand_over.ears_settled(ended.to_seq + 1)
+            return Receipt()
         spoken_until_ms = self._frames.arrived_at_ms(ended.speech_ended_at_ms, self._clock())
         self._hand_over.ears_settled(ended.to_seq + 1)
         turn = self.conversation.open_turn("speech", ended.text, spoken_until_ms)
         turn.endpointing_ms = float(ended.ended_at_ms - ended.speech_ended_at_ms)
         turn.stt_ms = ended.stt_ms
-        if not ended.text:
-            self.conversation.apologise("ears", ended.error or "not understood")
+        if ended.error:
+            self.conversation.apologise("ears", ended.error)
+        elif not ended.text:
+            self.conversation.ask_again()
         return Receipt()
 
     async def _on_turn_answered(self, answer: TurnAnswered) -> Receipt:
-        if not self._seating.is_current(Role.MIND, answer.epoch):
+        if not self._holds(Role.MIND, answer.epoch):
             return Receipt(accepted=False)
         if self._over is None and self.conversation.take(answer):
             self._seating.works_on(Role.MIND, None)
@@ -219,13 +229,13 @@ class LiveCall:
         if not self._seating.is_current(Role.MOUTH, audio.epoch) or self._over:
             return
         if self.conversation.playout.gap(audio):
-            self._seating.unreachable(Role.MOUTH, audio.epoch, "audio lost on the way")
+            self._seating.unreachable(Role.MOUTH, audio.epoch, "audio lost on the way", blameless=True)
             return
         self.conversation.bot_audio(audio)
         self._hand_over.mouth_works()
 
     async def _on_sentence_failed(self, failed: SentenceFailed) -> Receipt:
-        if not self._seating.is_current(Role.MOUTH, failed.epoch):
+        if not self._holds(Role.MOUTH, failed.epoch):
             return Receipt(accepted=False)
         self.conversation.sentence_lost(failed.turn, failed.sentence, failed.reason)
         return Receipt()
@@ -241,6 +251,7 @@ class LiveCall:
 
     def turn_closed(self) -> None:
         self._seating.at_boundary()
+        self._hand_over.turn_closed()
         self._save()
 
     def sentences_waiting(self) -> None:
@@ -263,6 +274,7 @@ class LiveCall:
             await self._memory.run()
         except JournalLost:
             log.warning("another gateway has this call", extra={"call_id": self.brief.call_id})
+            self._overtaken = True
             await self.abandon()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

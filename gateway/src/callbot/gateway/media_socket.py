@@ -167,8 +167,8 @@ async def _hold(
     line = TwilioLine(socket, start.stream_sid)
     call = LiveCall(calls.platform, line, brief, journal)
     writer = asyncio.create_task(line.write_for_ever())
-    await calls.add(call)
     try:
+        await calls.add(call)
         await call.open()
         await _listen(socket, call)
     except BusError as e:

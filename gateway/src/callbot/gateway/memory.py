@@ -33,6 +33,7 @@ class Journals:
         self._bucket: KeyValue | None = None
 
     async def bucket(self) -> KeyValue:
+        self._bus.require_link()
         if self._bucket is None:
             self._bucket = await self._bus.bucket(CALLS)
         return self._bucket
@@ -64,6 +65,7 @@ class JournalWriter:
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._failing = False
 
     def save(self, journal: CallJournal) -> None:
         self._newest = journal
@@ -92,10 +94,14 @@ class JournalWriter:
                 await self._catch_up(journal)
                 self._changed.set()
             except (BusError, NatsError, TimeoutError) as e:
-                log.warning("journal not written", extra={"call_id": journal.brief.call_id, "reason": str(e)})
+                if not self._failing:
+                    reason = str(e) or type(e).__name__
+                    log.warning("journal waits", extra={"call_id": journal.brief.call_id, "reason": reason})
+                self._failing = True
                 await asyncio.sleep(RETRY_AFTER_S)
                 self._changed.set()
             else:
+                self._failing = False
                 if self._newest is journal:
                     self._idle.set()
 

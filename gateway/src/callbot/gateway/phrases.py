@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.resources import files
 
-NAMES = ("hello", "apology", "goodbye", "too_long")
+NAMES = ("hello", "apology", "one_moment", "goodbye", "too_long")
 
 
 @dataclass(frozen=True)

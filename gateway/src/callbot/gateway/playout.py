@@ -113,8 +113,10 @@ class Playout:
     def gap(self, audio: BotAudio) -> bool:
         """Has part of this attempt been lost on the way? Then it has to be said again."""
         sentence = self._find(audio.turn, audio.sentence)
-        if sentence is None or sentence.complete or audio.epoch != sentence.epoch:
+        if sentence is None or sentence.complete or audio.epoch < sentence.epoch:
             return False
+        if audio.epoch > sentence.epoch:
+            return audio.offset > 0
         return audio.offset > len(sentence.audio) or (audio.total or 0) > len(sentence.audio)
 
     def drop(self, number: int) -> None:

@@ -87,7 +87,14 @@ class Seating:
             beat = self._beats.of(seat.holder.worker_id) if seat.holder else None
             if beat is not None:
                 seat.heard_from(beat[0], leaving=beat[1])
-            self._do(seat, seat.tick(now_ms))
+            holder = seat.holder
+            effects = seat.tick(now_ms)
+            if holder is not None and seat.holder is None:
+                log.warning(
+                    "seat lost",
+                    extra=self._facts(seat.role, worker_id=holder.worker_id, reason="no beats"),
+                )
+            self._do(seat, effects)
 
     def at_boundary(self) -> None:
         for seat in self.seats.values():
@@ -100,11 +107,14 @@ class Seating:
         """0 while nobody holds the seat."""
         return self.seats[role].epoch
 
-    def unreachable(self, role: Role, epoch: int, reason: str) -> None:
+    def has_fallen_back(self, role: Role) -> bool:
+        return self.seats[role].has_fallen_back
+
+    def unreachable(self, role: Role, epoch: int, reason: str, *, blameless: bool = False) -> None:
         seat = self.seats[role]
         if seat.is_current(epoch):
             log.warning("seat lost", extra=self._facts(role, epoch=epoch, reason=reason))
-            self._do(seat, seat.unreachable(epoch, self.clock()))
+            self._do(seat, seat.unreachable(epoch, self.clock(), blameless=blameless))
 
     def works_on(self, role: Role, item: str | None) -> None:
         self.seats[role].item = item

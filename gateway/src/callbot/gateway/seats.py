@@ -83,6 +83,11 @@ class Seat:
         """The epoch whose messages count now: the holder's, until a new one has accepted."""
         return self.holder.epoch if self.holder else 0
 
+    @property
+    def has_fallen_back(self) -> bool:
+        """Nobody holds it, and nobody has taken it in time."""
+        return self.holder is None and self._fell_back
+
     def is_current(self, epoch: int) -> bool:
         return self.holder is not None and self.holder.epoch == epoch and not self.closed
 
@@ -123,11 +128,14 @@ class Seat:
             self.holder.heard_at_ms = max(self.holder.heard_at_ms, now_ms)
             self.holder.leaving = leaving
 
-    def unreachable(self, epoch: int, now_ms: float) -> list[Effect]:
-        """A hand-over found nobody there, or the work itself shows that the holder is stuck."""
+    def unreachable(self, epoch: int, now_ms: float, *, blameless: bool = False) -> list[Effect]:
+        """A hand-over found nobody there, or the work itself shows that the holder is stuck.
+
+        `blameless`: a message was lost on the way; the item that was in work has cost nobody.
+        """
         if self.closed or not self.is_current(epoch):
             return []
-        return self._lose(now_ms)
+        return self._lose(now_ms, blameless=blameless)
 
     def at_boundary(self, now_ms: float) -> list[Effect]:
         """Between two turns nothing is in work: the time to move away from a holder that leaves."""
@@ -154,10 +162,10 @@ class Seat:
     def close(self) -> None:
         self.closed = True
 
-    def _lose(self, now_ms: float) -> list[Effect]:
+    def _lose(self, now_ms: float, *, blameless: bool = False) -> list[Effect]:
         self.holder = None
         effects: list[Effect] = []
-        if self.item is not None:
+        if self.item is not None and not blameless:
             losses = self._losses[self.item] = self._losses.get(self.item, 0) + 1
             if losses >= POISON_AFTER_LOSSES:
                 effects.append(Drop(self.item))

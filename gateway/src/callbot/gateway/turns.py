@@ -107,7 +107,6 @@ class Turns:
             turn.answered_at_ms = now_ms
         turn.say = say
         turn.source = source
-        turn.action = Action.CONTINUE
         if error:
             turn.errors.append(error)
 

@@ -78,7 +78,11 @@ async def voice(request: web.Request) -> web.Response:
 async def voice_fallback(request: web.Request) -> web.Response:
     """`/v1/voice/fallback`: Twilio does not play a 4xx answer; it comes here and hears the same sentence."""
     fields = await _fields(request)
-    failed = parse_qs(urlsplit(fields.get("ErrorUrl", "")).query)
+    error_url = urlsplit(fields.get("ErrorUrl", ""))
+    failed = parse_qs(error_url.query)
+    if error_url.path.endswith("/voice/next"):
+        # The gateway that was asked has just died; the call has not.
+        return await _next(request, {**fields, "call": (failed.get("call") or [""])[0]})
     bot_id = (failed.get("bot_id") or [fields.get("bot_id", "")])[0]
     sentence = BOT_NOT_FOUND if re.fullmatch(TOKEN_PATTERN, bot_id) else INVALID_BOT
     return twiml.answer(twiml.say(sentence), twiml.hang_up())
@@ -86,7 +90,10 @@ async def voice_fallback(request: web.Request) -> web.Response:
 
 async def voice_next(request: web.Request) -> web.Response:
     """`/v1/voice/next`: the stream has ended; the state of the call says what follows."""
-    fields = await _fields(request)
+    return await _next(request, await _fields(request))
+
+
+async def _next(request: web.Request, fields: Mapping[str, str]) -> web.Response:
     call_id = fields.get("call", "")
     status = fields.get("CallStatus", "in-progress")
     if not re.fullmatch(CALL_ID_PATTERN, call_id) or fields.get("CallSid", call_id) != call_id:

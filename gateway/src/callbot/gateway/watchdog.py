@@ -5,8 +5,8 @@ from typing import Literal
 
 ANSWER_WITHIN_MS = 6000
 """The mind's own deadlines end before this; it only fires when the whole stage is gone."""
-FIRST_AUDIO_WITHIN_MS = 4000
-NEXT_AUDIO_WITHIN_MS = 4000
+AUDIO_WITHIN_MS = 2500
+"""From an answer to its first sound, and from one sound of it to the next."""
 FAILED_TURNS_IN_A_ROW = 3
 EARS_GONE_MS = 10_000
 NO_MEDIA_MS = 10_000
@@ -20,8 +20,6 @@ class Watch:
     """A turn waits for its answer since then."""
     speaking_since_ms: float | None
     """An answer waits for audio since then: its own time, or the end of the last audio sent."""
-    heard_something: bool
-    """Of the answer that is being spoken."""
     ears_gone_since_ms: float | None
     last_media_at_ms: float
     call_ms: float
@@ -41,7 +39,6 @@ def judge(watch: Watch, now_ms: float) -> Verdict:
         return "no_ears"
     if watch.thinking_since_ms is not None and now_ms - watch.thinking_since_ms > ANSWER_WITHIN_MS:
         return "no_answer"
-    within_ms = NEXT_AUDIO_WITHIN_MS if watch.heard_something else FIRST_AUDIO_WITHIN_MS
-    if watch.speaking_since_ms is not None and now_ms - watch.speaking_since_ms > within_ms:
+    if watch.speaking_since_ms is not None and now_ms - watch.speaking_since_ms > AUDIO_WITHIN_MS:
         return "no_audio"
     return "fine"

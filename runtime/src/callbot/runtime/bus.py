@@ -56,6 +56,11 @@ class Bus:
     def is_connected(self) -> bool:
         return bool(self._client.is_connected)
 
+    def require_link(self) -> None:
+        """Raises TimedOut while the server is away: a question that waits in a buffer is asked too late."""
+        if not self._client.is_connected:
+            raise TimedOut("the bus is away")
+
     async def tell(self, row: Subject[M], message: M, **ids: str) -> None:
         """At most once. Raises NotAllowed, TimedOut (the connection is away and its buffer full)."""
         self._check(row, speaks=True)
@@ -67,6 +72,7 @@ class Bus:
     async def ask(self, row: Question[M, A], message: M, *, timeout_s: float, **ids: str) -> A:
         """Raises Refused, NoResponders, TimedOut, NotAllowed."""
         self._check(row, speaks=True)
+        self.require_link()
         try:
             reply = await self._client.request(row.of(**ids), message.encode(), timeout=timeout_s)
         except NoRespondersError as e:
@@ -150,6 +156,7 @@ class Bus:
     ) -> None:
         """Into the stream that holds this subject, once by its id. Raises TimedOut when it is not stored."""
         self._check(row, speaks=True)
+        self.require_link()
         try:
             await self.jetstream(timeout_s).publish(
                 row.of(**ids), message.encode(), timeout=timeout_s, headers={"Nats-Msg-Id": message_id}
@@ -170,11 +177,13 @@ class Bus:
         self, row: Subject[Any], deliver: Callable[[Msg], Awaitable[None]], queue: str, ids: dict[str, str]
     ) -> Listening:
         subject = row.of(**ids) if ids else row.wildcard
-        return Listening(
-            await self._client.subscribe(
+        try:
+            subscription = await self._client.subscribe(
                 subject, queue=queue, cb=deliver, pending_msgs_limit=PENDING_MESSAGES
             )
-        )
+        except NatsError as e:
+            raise TimedOut(f"{row.name}: {e}") from e
+        return Listening(subscription)
 
     def _check(self, row: Subject[Any], *, speaks: bool) -> None:
         if self.service not in (row.speakers if speaks else row.listeners):

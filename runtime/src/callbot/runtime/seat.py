@@ -9,82 +9,27 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from callbot.runtime.bus import Bus, Listening
-from callbot.runtime.errors import BusError, NoResponders, Refused, Silent, TimedOut
-from callbot.schemas.calls import CallBrief
-from callbot.schemas.message import Receipt, Wire
-from callbot.schemas.seats import CallOver, Role, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
-from callbot.schemas.subjects import CALL_OVER, SEAT_MOVED, SEAT_RENEW, WORKER_BEAT, Question
+from callbot.runtime.errors import BusError, Silent
+from callbot.runtime.lease import Lease
+from callbot.schemas.message import Wire
+from callbot.schemas.seats import (
+    CallOver,
+    Role,
+    SeatAccept,
+    SeatMoved,
+    SeatOffer,
+    WorkerBeat,
+    generation_of,
+)
+from callbot.schemas.subjects import CALL_OVER, SEAT_MOVED, WORKER_BEAT, Question
 
 M = TypeVar("M", bound=Wire)
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.15
 OPEN_WITHIN_S = 1.0
-REPORT_TIMEOUT_S = 0.5
-REPORT_PAUSE_S = 0.1
-REPORT_FOR_S = 30.0
 RENEW_AFTER_S = 30.0
 RENEW_EVERY_S = 5.0
-
-
-class Lease:
-    """One held seat of one call, until it is given up."""
-
-    def __init__(
-        self, bus: Bus, offer: SeatOffer, worker_id: str, give_up: Callable[["Lease"], None]
-    ) -> None:
-        self.call_id = offer.call_id
-        self.epoch = offer.epoch
-        self.role = offer.role
-        self.brief: CallBrief = offer.brief
-        self.from_seq = offer.from_seq
-        self.worker_id = worker_id
-        self.over = False
-        self.heard_at_s = time.monotonic()
-        self._bus = bus
-        self._give_up = give_up
-
-    def admits(self, epoch: int) -> bool:
-        """Is a message of this epoch ours? A newer one means that the seat has moved on: it is given up."""
-        if self.over or epoch < self.epoch:
-            return False
-        if epoch > self.epoch:
-            self.give_up("superseded")
-            return False
-        self.heard_at_s = time.monotonic()
-        return True
-
-    def give_up(self, reason: str) -> None:
-        if not self.over:
-            self.over = True
-            log.info("seat given up", extra={"call_id": self.call_id, "epoch": self.epoch, "reason": reason})
-            self._give_up(self)
-
-    async def report(self, row: Question[M, Receipt], message: M) -> bool:
-        """Repeats the message until the gateway has answered. False: the seat is gone, or nobody heard."""
-        give_up_at_s = time.monotonic() + REPORT_FOR_S
-        while not self.over and time.monotonic() < give_up_at_s:
-            try:
-                receipt = await self._bus.ask(row, message, timeout_s=REPORT_TIMEOUT_S, call_id=self.call_id)
-            except (TimedOut, NoResponders, Refused) as e:
-                log.debug("reported again", extra={"call_id": self.call_id, "reason": str(e)})
-                await asyncio.sleep(REPORT_PAUSE_S)
-                continue
-            if not receipt.accepted:
-                self.give_up("report not accepted")
-            return receipt.accepted
-        return False
-
-    async def renew(self) -> bool | None:
-        """Is the seat still ours? None: it could not be found out (our link may be down)."""
-        question = SeatRenew(role=self.role, epoch=self.epoch, worker_id=self.worker_id)
-        try:
-            receipt = await self._bus.ask(SEAT_RENEW, question, timeout_s=2.0, call_id=self.call_id)
-        except NoResponders:
-            return False
-        except BusError:
-            return None
-        return receipt.accepted
 
 
 class SeatWork(Protocol):
@@ -136,7 +81,7 @@ class SeatHolder:
         self._take = take
         self._vital = vital
         self._held: dict[str, _Held] = {}
-        self._opening = 0
+        self._opening: set[str] = set()
         self._group: Listening | None = None
         self._leaving = False
         self._empty = asyncio.Event()
@@ -146,6 +91,10 @@ class SeatHolder:
     @property
     def live_calls(self) -> int:
         return len(self._held)
+
+    @property
+    def _full(self) -> bool:
+        return len(self._held) + len(self._opening) >= self._room
 
     async def __aenter__(self) -> Self:
         await self._join()
@@ -190,13 +139,14 @@ class SeatHolder:
         older = self._held.get(offer.call_id)
         if self._leaving or not self._vital() or (older and older.lease.epoch >= offer.epoch):
             raise Silent
-        if older is None and len(self._held) + self._opening >= self._room:
+        if offer.call_id in self._opening or (older is None and self._full):
+            # One at a time for each call: the gateway offers again, with a newer epoch.
             raise Silent
-        self._opening += 1
+        self._opening.add(offer.call_id)
         try:
             await self._open(offer)
         finally:
-            self._opening -= 1
+            self._opening.discard(offer.call_id)
         if len(self._held) >= self._room:
             await self._quit_group()
         return SeatAccept(worker_id=self._worker_id, epoch=offer.epoch)
@@ -229,8 +179,9 @@ class SeatHolder:
             if message.role == lease.role and message.epoch > lease.epoch:
                 lease.give_up("moved")
 
-        def call_over(_: CallOver) -> None:
-            lease.give_up("call over")
+        def call_over(message: CallOver) -> None:
+            if message.generation >= generation_of(lease.epoch):
+                lease.give_up("call over")
 
         return [
             await self._bus.hear(SEAT_MOVED, moved, call_id=lease.call_id),

@@ -10,6 +10,11 @@ MAX_GENERATION = 63
 """Epochs travel as 16 bits."""
 
 
+def generation_of(epoch: int) -> int:
+    """Which stream of the call has made this epoch."""
+    return epoch // EPOCHS_PER_GENERATION
+
+
 class Role(StrEnum):
     EARS = "ears"
     MIND = "mind"
@@ -48,9 +53,10 @@ class SeatMoved(Message):
 
 
 class CallOver(Message):
-    """The call has ended: every seat of it is free."""
+    """The call has ended, or this stream of it: every seat of this generation and older ones is free."""
 
     call_id: CallId
+    generation: int
 
 
 class WorkerBeat(Message):

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from callbot.runtime.bus import Bus
-from callbot.runtime.seat import Lease, SeatHolder
+from callbot.runtime.lease import Lease
+from callbot.runtime.seat import SeatHolder
 from callbot.schemas.seats import Role
 from callbot.schemas.subjects import EARS_OFFER
 from callbot.stt_worker.listening import CallEars

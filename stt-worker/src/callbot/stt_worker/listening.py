@@ -8,7 +8,7 @@ from typing import Final
 
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, ProviderError
-from callbot.runtime.seat import Lease
+from callbot.runtime.lease import Lease
 from callbot.schemas.audio import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, SILENCE_BYTE, CallerAudio
 from callbot.schemas.speech import EarsProgress, TurnEnded
 from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, TURN_ENDED

@@ -10,7 +10,7 @@ from typing import Final
 
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import CallbotError, ProviderError, Silent
-from callbot.runtime.seat import Lease
+from callbot.runtime.lease import Lease
 from callbot.schemas.audio import SAMPLE_RATE_HZ, BotAudio
 from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnCancelled
 from callbot.schemas.message import Receipt
