@@ -117,13 +117,13 @@ async def _snapshot(platform: Platform, http: aiohttp.ClientSession) -> Snapshot
         if part["service"] not in ("nats", "mongo", "llm"):
             status = await _json(http, f"http://127.0.0.1:{part['port']}/status")
             tasks[name] = int(status["tasks"])
-    monitor = _monitor_of(platform.data)
+    monitor = monitor_of(platform.data)
     streams = await _json(http, f"{monitor}/jsz")
     server = await _json(http, f"{monitor}/varz")
     return Snapshot(memory_kib, tasks, server["subscriptions"], streams["consumers"], server["connections"])
 
 
-def _monitor_of(data: Path) -> str:
+def monitor_of(data: Path) -> str:
     found = re.search(r"^\s*http:? *\"?127\.0\.0\.1:(\d+)", (data / "nats.conf").read_text(), re.MULTILINE)
     if found is None:
         raise RuntimeError("nats.conf names no monitoring port")
