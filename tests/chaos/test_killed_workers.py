@@ -153,3 +153,17 @@ async def test_a_killed_gateway_is_followed_by_another_that_knows_the_conversati
         "A table for four",
         "I heard A table for four",
     ]
+
+
+async def test_a_call_whose_streams_keep_breaking_ends_with_an_apology(
+    platform: Platform, emulator: Emulator, make_bot: BotMaker
+) -> None:
+    bot = await make_bot()
+    await whole_again(platform)
+    async with emulator.dial(bot_id=bot) as call:
+        for _ in range(3):
+            await call.hears(GREETING)
+            await kill(platform, "gateway")
+        await call.hears("something is wrong on our side", within_s=15)
+        await call.ended()
+        assert call.call.streams == 3

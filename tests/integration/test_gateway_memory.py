@@ -38,7 +38,7 @@ async def bus(server: Server) -> AsyncIterator[Bus]:
 def journal(generation: int = 1, turns: int = 0, state: CallState = CallState.TALKING) -> CallJournal:
     brief = a_brief(generation=generation)
     now = datetime.now(UTC)
-    return CallJournal(brief=brief, turns=turns, state=state, began_at=now, streams_at=[now])
+    return CallJournal(brief=brief, turns=turns, state=state, began_at=now)
 
 
 async def test_what_is_saved_can_be_read_by_another_gateway(bus: Bus) -> None:

@@ -143,14 +143,15 @@ async def _watch_store(store: Store, readiness: Readiness) -> None:
 async def _keep_memory(bus: Bus, store: Store, settings: Settings, readiness: Readiness) -> None:
     """The streams and buckets, then the records."""
     js = bus.jetstream()
-    while not readiness.memory_exists:
+    while True:
         try:
             await ensure_memory(js, settings.nats_replicas)
             readiness.memory_exists = True
+            await keep_records(js, store)
         except NatsError as e:
-            log.warning("JetStream is not ready", extra={"reason": str(e)})
+            # Also when the broker has lost its store: what is not there is made again.
+            log.warning("JetStream is not ready", extra={"reason": str(e) or type(e).__name__})
             await asyncio.sleep(LOOK_EVERY_S)
-    await keep_records(js, store)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -18,21 +18,11 @@ WAIT_S = 5.0
 ACK_WAIT_S = 30.0
 REDELIVER_AFTER_S = 2.0
 TRIES = 5
-BEGIN_AGAIN_AFTER_S = 1.0
 log = logging.getLogger(__name__)
 
 
 async def keep_records(js: JetStreamContext, store: Store) -> None:
-    """For ever. The consumer is made again whenever it has been lost with its server (nats.py #504)."""
-    while True:
-        try:
-            await _pull(js, store)
-        except NatsError as e:
-            log.warning("events cannot be read, once more", extra={"reason": type(e).__name__})
-        await asyncio.sleep(BEGIN_AGAIN_AFTER_S)
-
-
-async def _pull(js: JetStreamContext, store: Store) -> None:
+    """For ever. Raises NatsError when the consumer is lost with its server (nats.py #504): begin again."""
     pulling = await js.pull_subscribe(
         CALL_EVENT.wildcard,
         durable=CONSUMER,

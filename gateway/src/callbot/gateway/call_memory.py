@@ -7,7 +7,6 @@ from callbot.gateway.turns import Turns
 from callbot.schemas.calls import CallBrief, CallEnded, CallFact, CallJournal, CallState, EndReason
 from callbot.schemas.webhook import Action
 
-STREAMS_REMEMBERED = 3
 TURNS_OF_A_LOST_STREAM = 1000
 """Without a journal turns are numbered from here on: the same number twice is the same Idempotency-Key."""
 
@@ -26,7 +25,7 @@ class CallMemory:
         self._events = events
         self._events_told = 0
         self._began_at = before.began_at if before else now
-        self._streams_at = [*(before.streams_at if before else []), now][-STREAMS_REMEMBERED:]
+        self._reentries_at = before.reentries_at if before else []
         self._writer = JournalWriter(journals, resumed[1] if resumed else None)
         self.history = before.history if before else []
         self.turns = before.turns if before else (brief.generation - 1) * TURNS_OF_A_LOST_STREAM
@@ -54,7 +53,7 @@ class CallMemory:
                 pending_action=action,
                 transfer_to=transfer_to or self._brief.transfer_to,
                 began_at=self._began_at,
-                streams_at=self._streams_at,
+                reentries_at=self._reentries_at,
             )
         )
 

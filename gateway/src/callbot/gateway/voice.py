@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from callbot.gateway import twiml
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
-from callbot.gateway.memory import EventLog
+from callbot.gateway.memory import EventLog, Journals
 from callbot.gateway.phrases import load
 from callbot.gateway.settings import Settings
 from callbot.runtime.errors import BusError, Refused
@@ -31,7 +31,8 @@ from callbot.schemas.webhook import Action
 
 log = logging.getLogger(__name__)
 ROUTE_WITHIN_S = 2.0
-STREAMS_IN_A_MINUTE = 3
+REENTRIES_IN_A_MINUTE = 3
+"""The third is not granted: an apology and the end."""
 AFTER_ALL_EVENTS = 1_000_000
 """The number of an event that the call itself did not write; the same however often Twilio asks."""
 
@@ -107,15 +108,16 @@ async def _next(request: web.Request, fields: Mapping[str, str]) -> web.Response
     if status != "in-progress":
         _close_record(request.app[CALLS].platform.events, journal)
         return twiml.answer(twiml.hang_up())
-    if journal is None:
+    if journal is None or found is None:
         # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if journal.state is CallState.ENDED:
         heard_transfer = journal.pending_action is Action.TRANSFER and journal.transfer_to
         verb = twiml.dial(journal.transfer_to or "") if heard_transfer else ""
         return twiml.answer(verb, twiml.hang_up())
-    if _too_many_streams(journal, datetime.now(UTC)):
+    if _too_many_reentries(journal, datetime.now(UTC)):
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    await _count_reentry(request.app[CALLS].platform.journals, *found)
     return await _reenter(request, journal)
 
 
@@ -137,9 +139,18 @@ def _close_record(events: EventLog, journal: CallJournal | None) -> None:
         events.add(journal.brief, AFTER_ALL_EVENTS, ended)
 
 
-def _too_many_streams(journal: CallJournal, now: datetime) -> bool:
-    recent = [at for at in journal.streams_at if now - at < timedelta(seconds=60)]
-    return len(recent) >= STREAMS_IN_A_MINUTE
+def _too_many_reentries(journal: CallJournal, now: datetime) -> bool:
+    recent = [at for at in journal.reentries_at if now - at < timedelta(seconds=60)]
+    return len(recent) >= REENTRIES_IN_A_MINUTE - 1
+
+
+async def _count_reentry(journals: Journals, journal: CallJournal, revision: int) -> None:
+    """Here and not when the stream begins: a stream that never begins must count too."""
+    reentries_at = [*journal.reentries_at, datetime.now(UTC)][-REENTRIES_IN_A_MINUTE:]
+    try:
+        await journals.write(journal.model_copy(update={"reentries_at": reentries_at}), revision)
+    except (BusError, NatsError, TimeoutError) as e:
+        log.warning("re-entry not counted", extra={"call_id": journal.brief.call_id, "reason": str(e)})
 
 
 def _connect(settings: Settings, route: CallRoute) -> str:

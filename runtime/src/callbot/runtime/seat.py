@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.15
 OPEN_WITHIN_S = 1.0
 RENEW_AFTER_S = 30.0
+GIVES_ITSELF_UP_AFTER_S = 15.0
 RENEW_EVERY_S = 5.0
 
 
@@ -202,8 +205,16 @@ class SeatHolder:
             await self._join()
 
     async def _beat_for_ever(self) -> None:
+        vital_at_s = time.monotonic()
         while True:
-            if self._vital() and self._bus.is_connected:
+            vital = self._vital()
+            if vital:
+                vital_at_s = time.monotonic()
+            elif time.monotonic() - vital_at_s > GIVES_ITSELF_UP_AFTER_S:
+                log.critical("what this worker lives from does not come back: it ends, to be started again")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            if vital and self._bus.is_connected:
                 beat = WorkerBeat(
                     worker_id=self._worker_id,
                     role=self._role,

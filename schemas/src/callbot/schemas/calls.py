@@ -128,8 +128,8 @@ class CallJournal(Message):
     transfer_to: str | None = None
     began_at: Timestamp
     """When the first stream of this call began."""
-    streams_at: list[Timestamp] = []
-    """When the last streams of this call began: too many in a minute end the call."""
+    reentries_at: list[Timestamp] = []
+    """When Twilio last came back for this call: too often in a minute ends it."""
 
 
 class CallStarted(Message):
