@@ -33,6 +33,15 @@ async def whole_again(platform: Platform) -> None:
     raise AssertionError("the killed worker was not replaced")
 
 
+async def two_gateways(platform: Platform) -> None:
+    for _ in range(100):
+        gateways = [r for r in await platform.ps() if r["service"] == "gateway"]
+        if len(gateways) == 2 and all(r["live_calls"] is not None for r in gateways):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the killed gateway was not replaced")
+
+
 async def goes_on(call: Caller) -> None:
     await call.says("Still there")
     assert (await call.reply()).texts == ("I heard Still there",)
@@ -163,6 +172,7 @@ async def test_a_call_whose_streams_keep_breaking_ends_with_an_apology(
     async with emulator.dial(bot_id=bot) as call:
         for _ in range(3):
             await call.hears(GREETING)
+            await two_gateways(platform)
             await kill(platform, "gateway")
         await call.hears("something is wrong on our side", within_s=15)
         await call.ended()
