@@ -55,6 +55,7 @@ async def platform(servers: AsyncExitStack) -> AsyncIterator[Platform]:
         "OPENAI_API_KEY": "unused",
         "OPENAI_MODEL": "test",
         "CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER),
+        "CALLBOT_NATS_MONITOR": "1",
     }
     async with running_platform("--scripted", "--replicas", "2", env=env) as running:
         yield running

@@ -65,7 +65,7 @@ def mongo_server(home: Path) -> Server:
 def nats_server(home: Path) -> Server:
     port = free_port()
     passwords = dict.fromkeys(SERVICES, PASSWORD)
-    config = nats_config(passwords, store_dir=home / "store", port=port, http_port=free_port())
+    config = nats_config(passwords, store_dir=home / "store", port=port)
     (home / "nats.conf").write_text(config)
     return Server(port, "nats-server", "-c", home / "nats.conf")
 

@@ -1,6 +1,7 @@
 """The customer's webhook, played by a real server on its good and bad days."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -238,3 +239,24 @@ async def test_where_http_is_allowed(ask: Ask, url: str, allowed: bool) -> None:
     if not allowed:
         outcome = await ask(url)
         assert (outcome.status, outcome.ms) == (WebhookStatus.UNREACHABLE, None)
+
+
+async def test_endless_interim_responses_are_not_read(ask: Ask) -> None:
+    """The loop must get its turn, and the webhook is given up at once."""
+    sent = 0
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(ConnectionError):
+            while sent < 200_000:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500)
+                sent += 500
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await ask(f"http://127.0.0.1:{port}/bot")
+    assert outcome.status is WebhookStatus.UNREACHABLE
+    assert sent < 200_000

@@ -21,10 +21,20 @@ def test_keys_end_with_a_hash_or_a_pause() -> None:
     assert keypad.pause(9000) == ""
 
 
+def test_a_flood_of_keys_is_ten_keys_and_one_input_a_second() -> None:
+    keypad = Keypad()
+    taken = []
+    for at_ms in range(0, 10_000, 5):
+        taken += [keypad.press("1#"[at_ms // 5 % 2], at_ms), keypad.pause(at_ms)]
+    inputs = [t for t in taken if t]
+    assert 9 <= len(inputs) <= 11
+    assert sum(map(len, inputs)) <= 60
+
+
 def test_other_keys_are_nothing_and_the_input_is_bounded() -> None:
     keypad = Keypad()
     assert keypad.press("x", 0) == "" and keypad.press("", 0) == "" and keypad.press("#", 0) == ""
-    typed = [keypad.press("1", 0) for _ in range(64)]
+    typed = [keypad.press("1", at_ms * 150) for at_ms in range(64)]
     assert typed[-1] == "1" * 64
 
 

@@ -59,7 +59,7 @@ def wait_until_open(port: int, within_s: float = 10) -> None:
 def nats_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     home: Path = tmp_path_factory.mktemp("nats server")
     port = free_port()
-    config = nats_config(PASSWORDS, store_dir=home / "store", port=port, http_port=free_port())
+    config = nats_config(PASSWORDS, store_dir=home / "store", port=port)
     (home / "nats.conf").write_text(config)
     beside_python = Path(sys.executable).with_name("nats-server")
     program = beside_python if beside_python.exists() else "nats-server"

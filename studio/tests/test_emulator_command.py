@@ -102,7 +102,7 @@ async def test_calls_that_cannot_be_placed(platform: Platform, tmp_path: Path) -
 
     platform.documents["/v1/voice"] = "<Response><Say>Bot not found</Say><Hangup/></Response>"
     assert "there is no such bot" in await sentence([])
-    assert "application error" in await sentence([], url="http://127.0.0.1:1")
+    assert "nothing answers at" in await sentence([], url="http://127.0.0.1:1")
     assert "no voice 'emma'" in await sentence([], voice="emma")
     assert "missing.wav cannot be read" in await sentence([say("missing.wav")])
     assert "is not a key of a phone" in await sentence([Step(StepKind.DTMF, "1z")])

@@ -138,6 +138,7 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
         ("?bot_id=" + "x" * 65, {}, 400, "Invalid bot"),
         ("?bot_id=bot_unknown", {}, 404, "Bot not found"),
         ("?bot_id=bot_unknown", {"CallSid": "CA1"}, 400, "Invalid call"),
+        ("?bot_id=bot_unknown", {"From": "+1" * 1000}, 400, "Invalid call"),
         ("?bot_id=bot_unknown", {"CallSid": "CA" + "Z" * 32}, 400, "Invalid call"),
     ],
 )
@@ -149,6 +150,35 @@ async def test_voice_refuses_in_twiml(
             assert answer.status == status
             assert answer.content_type == "application/xml"
             assert ElementTree.fromstring(await answer.text()).findtext("Say") == says
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"\xff\xfe"),
+        ("application/x-www-form-urlencoded; charset=foo", b"a=1"),
+        ("application/x-www-form-urlencoded; charset=punycode", b"a" * 100_000),
+        ("multipart/form-data", b"x"),
+        ("application/x-www-form-urlencoded", b"ErrorUrl=http%3A%2F%2F%5B"),
+        ("application/x-www-form-urlencoded", b"a&" * 1000),
+    ],
+)
+async def test_a_form_that_is_none_is_never_our_fault(
+    api: aiohttp.ClientSession, content_type: str, body: bytes
+) -> None:
+    for path in ("/v1/voice", "/v1/voice/next", "/v1/voice/fallback"):
+        async with api.post(path, data=body, headers={"Content-Type": content_type}) as answer:
+            assert answer.status < 500, await answer.text()
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+async def test_a_page_of_another_host_is_not_served(
+    api: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    async with api.get("/v1/bots", headers=headers) as answer:
+        assert answer.status == 421
+    async with api.get("/v1/bots", headers={"Host": "localhost:1", "Origin": "http://127.0.0.1"}) as answer:
+        assert answer.status == 200
 
 
 async def test_the_documents_own_curl(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:

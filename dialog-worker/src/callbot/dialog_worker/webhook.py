@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import StreamReader
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
 
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook_answer import InvalidAnswer, read_answer
@@ -20,6 +23,7 @@ from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
 
 log = logging.getLogger(__name__)
 
+MOST_INTERIM_RESPONSES = 5
 MAX_ANSWER_BYTES = 64 * 1024
 USER_AGENT = "CallBot-Studio/1 (webhook)"
 CONNECTIONS = 512
@@ -122,6 +126,7 @@ async def open_webhooks(settings: Settings) -> AsyncIterator[Webhooks]:
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        response_class=_FinalAnswers,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     ) as session:
         yield Webhooks(
@@ -129,6 +134,31 @@ async def open_webhooks(settings: Settings) -> AsyncIterator[Webhooks]:
             within_s=settings.webhook_s,
             allow_http_loopback=settings.webhook_http == "loopback",
         )
+
+
+class _FinalAnswers(aiohttp.ClientResponse):
+    """Few interim responses (1xx) are read: aiohttp reads on without ever yielding while they come."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
+        if protocol is None:
+            return await super().start(connection)
+        read = protocol.read
+        interim = 0
+
+        async def bounded() -> tuple[RawResponseMessage, StreamReader]:
+            nonlocal interim
+            message, payload = await read()
+            interim += 100 <= message.code < 200
+            if interim > MOST_INTERIM_RESPONSES:
+                raise aiohttp.ClientPayloadError("too many interim responses")
+            return message, payload
+
+        protocol.read = bounded  # type: ignore[method-assign]
+        try:
+            return await super().start(connection)
+        finally:
+            protocol.read = read  # type: ignore[method-assign]
 
 
 def _headers(secret: str, body: bytes, turn_id: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from aiohttp import web
 from callbot.gateway import rest, voice
 from callbot.gateway.calls import Calls
 from callbot.gateway.errors import errors_as_json
+from callbot.gateway.hosts import only_our_hosts
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
 from callbot.gateway.media_socket import media_stream
 from callbot.gateway.settings import Settings
@@ -28,7 +29,7 @@ ROUTES = [
 
 
 def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
-    app = web.Application(middlewares=[errors_as_json], client_max_size=LARGEST_BODY_BYTES)
+    app = web.Application(middlewares=[errors_as_json, only_our_hosts], client_max_size=LARGEST_BODY_BYTES)
     app[SETTINGS] = settings
     app[BUS] = bus
     app[CALLS] = calls

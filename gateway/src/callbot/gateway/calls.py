@@ -28,6 +28,10 @@ class Calls:
     def full(self) -> bool:
         return len(self._live) >= self._room
 
+    def has_room_for(self, call_id: str) -> bool:
+        """A newer stream of a call that lives here takes the place of the older."""
+        return call_id in self._live or not (self.full or self.draining)
+
     async def add(self, call: LiveCall) -> None:
         """A second stream of the same call replaces the first."""
         older = self._live.pop(call.brief.call_id, None)

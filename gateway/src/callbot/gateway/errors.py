@@ -24,6 +24,7 @@ STATUS_OF_REFUSAL = {
     "unavailable": 503,
 }
 RETRY_AFTER_S = "1"
+MOST_FIELDS = 20
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
@@ -40,7 +41,7 @@ def invalid(error: ValidationError) -> ApiError:
     """400, naming every field that is wrong, without repeating what was sent."""
     wrong = [
         {"field": ".".join(map(str, e["loc"])) or "body", "message": e["msg"].removeprefix("Value error, ")}
-        for e in error.errors(include_input=False, include_url=False, include_context=False)
+        for e in error.errors(include_input=False, include_url=False, include_context=False)[:MOST_FIELDS]
     ]
     told = "; ".join(f"{w['field']}: {w['message']}" for w in wrong)
     return ApiError(400, "invalid_request", told, wrong)

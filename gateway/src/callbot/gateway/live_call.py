@@ -19,7 +19,7 @@ from callbot.gateway.turns import Turn, Turns
 from callbot.gateway.watchdog import Verdict, Watch, judge
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
-from callbot.schemas.audio import BotAudio
+from callbot.schemas.audio import FRAME_MS, BotAudio
 from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
@@ -37,6 +37,8 @@ from callbot.schemas.subjects import (
 
 log = logging.getLogger(__name__)
 STATE_WRITTEN_WITHIN_S = 1.0
+AHEAD_MS = 5000
+"""Audio that is further ahead of the clock than any network's jitter is not a caller's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class LiveCall:
         self._seating = self._hand_over.seating
         self._listening: list[Listening] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._last_media_at_ms = self._clock()
+        self._began_at_ms = self._last_media_at_ms = self._clock()
         self._settled_to_seq = -1
         self._over: EndReason | None = None
         self._overtaken = False
@@ -128,8 +130,10 @@ class LiveCall:
     # From the caller and the clock
 
     async def hear(self, payload: bytes) -> None:
-        self._last_media_at_ms = self._clock()
-        if self._frames.cut(payload, self._last_media_at_ms):
+        now_ms = self._last_media_at_ms = self._clock()
+        if self._frames.next_seq * FRAME_MS > now_ms - self._began_at_ms + AHEAD_MS:
+            return
+        if self._frames.cut(payload, now_ms):
             await self._hand_over.feed_ears()
 
     def press(self, digit: str) -> None:

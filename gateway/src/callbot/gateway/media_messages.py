@@ -70,7 +70,15 @@ def parse(text: str) -> Incoming:
         if event == "media":
             return Media(b64decode(message["media"]["payload"], validate=True))
         return _parse_rare(event, message)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, binascii.Error) as e:
+    except (
+        RecursionError,
+        orjson.JSONDecodeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        binascii.Error,
+    ) as e:
         raise MalformedMedia(f"{type(e).__name__}: not a media stream message") from e
 
 

@@ -98,10 +98,12 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
     calls = request.app[CALLS]
     try:
         start = await _start_of(socket)
+        if not calls.has_room_for(start.call_id):
+            raise Rejected(WSCloseCode.TRY_AGAIN_LATER, "no room")
         brief = await _admit(request.app[BUS], bot_id, start)
         journal = await _journal_of(calls, brief)
     except Rejected as e:
-        log.warning("stream rejected", extra={"bot_id": bot_id[:64], "reason": e.reason})
+        log.warning("stream rejected", extra={"reason": e.reason})
         await socket.close(code=e.code, message=e.reason.encode()[:120])
         return socket
     await _hold(socket, start, brief, journal, calls)

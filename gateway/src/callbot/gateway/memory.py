@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from datetime import UTC, datetime
 
 from nats.errors import Error as NatsError
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 WRITE_WITHIN_S = 2.0
 RETRY_AFTER_S = 0.5
 EVENTS_KEPT = 10_000
+EVENTS_OF_A_CALL_KEPT = 500
 
 
 class JournalLost(Exception):
@@ -127,6 +128,7 @@ class EventLog:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._waiting: deque[CallEvent] = deque()
+        self._waiting_of: Counter[str] = Counter()
         self._added = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -140,10 +142,15 @@ class EventLog:
             at=datetime.now(UTC),
             fact=fact,
         )
+        if self._waiting_of[brief.call_id] >= EVENTS_OF_A_CALL_KEPT:
+            # A call that makes more than can be stored loses its own events, not those of others.
+            log.error("event dropped, the call makes too many", extra={"call_id": brief.call_id})
+            return
         if len(self._waiting) >= EVENTS_KEPT:
-            dropped = self._waiting.popleft()
-            log.error("event dropped, the stream is away", extra={"call_id": dropped.call_id})
+            log.error("event dropped, too many wait", extra={"call_id": self._waiting[0].call_id})
+            self._forget_first()
         self._waiting.append(event)
+        self._waiting_of[brief.call_id] += 1
         self._empty.clear()
         self._added.set()
 
@@ -176,4 +183,10 @@ class EventLog:
             await asyncio.sleep(RETRY_AFTER_S)
             return
         if self._waiting and self._waiting[0] is event:
-            self._waiting.popleft()
+            self._forget_first()
+
+    def _forget_first(self) -> None:
+        first = self._waiting.popleft()
+        self._waiting_of[first.call_id] -= 1
+        if not self._waiting_of[first.call_id]:
+            del self._waiting_of[first.call_id]

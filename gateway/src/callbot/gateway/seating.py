@@ -144,7 +144,7 @@ class Seating:
             call_id=self._brief.call_id,
             role=seat.role,
             epoch=epoch,
-            brief=self._brief,
+            brief=self._brief.for_role(seat.role),
             from_seq=self._owner.first_frame_wanted(),
         )
         try:

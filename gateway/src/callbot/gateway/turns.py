@@ -7,6 +7,10 @@ from callbot.schemas.calls import StageTimes, TurnRecord
 from callbot.schemas.dialog import TurnAnswered, TurnOpened
 from callbot.schemas.webhook import Action, HistoryEntry
 
+HISTORY_ENTRIES = 200
+HISTORY_CHARACTERS = 60_000
+LONGEST_TEXT = 4000
+
 Input = Literal["greeting", "speech", "dtmf"]
 Source = Literal["greeting", "webhook", "suggestion", "apology", "none"]
 
@@ -54,6 +58,7 @@ class Turns:
         self, kind: Input, user_text: str, now_ms: float, *, speech_ended_at_ms: float | None = None
     ) -> Turn:
         """A new turn; the one before must have been closed."""
+        user_text = user_text[:LONGEST_TEXT]
         turn = Turn(
             number=self.next_number,
             turn_id=f"{self._call_id}.{self.next_number}",
@@ -119,7 +124,15 @@ class Turns:
             self.history.append(HistoryEntry(role="user", content=turn.user_text))
         if heard:
             self.history.append(HistoryEntry(role="bot", content=heard))
+        self._forget_the_oldest()
         return _record(turn, heard)
+
+    def _forget_the_oldest(self) -> None:
+        """Every turn carries the history, and the broker carries no message over 1 MiB."""
+        characters = sum(len(entry.content) for entry in self.history)
+        while len(self.history) > HISTORY_ENTRIES or characters > HISTORY_CHARACTERS:
+            characters -= len(self.history[0].content)
+            del self.history[0]
 
 
 def _record(turn: Turn, heard: str) -> TurnRecord:

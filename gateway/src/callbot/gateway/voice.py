@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from aiohttp import web
 from nats.errors import Error as NatsError
@@ -31,6 +31,7 @@ from callbot.schemas.webhook import Action
 
 log = logging.getLogger(__name__)
 ROUTE_WITHIN_S = 2.0
+FORM = "application/x-www-form-urlencoded"
 REENTRIES_IN_A_MINUTE = 3
 """The third is not granted: an apology and the end."""
 AFTER_ALL_EVENTS = 1_000_000
@@ -54,13 +55,16 @@ async def voice(request: web.Request) -> web.Response:
         return twiml.answer(twiml.say("Invalid call"), status=400)
     if request.app[CALLS].draining or request.app[CALLS].full:
         return twiml.answer(twiml.say(BUSY), twiml.hang_up())
-    question = RouteCall(
-        bot_id=bot_id,
-        call_id=call_id,
-        account_sid=fields.get("AccountSid", ""),
-        from_number=fields.get("From", ""),
-        to_number=fields.get("To", ""),
-    )
+    try:
+        question = RouteCall(
+            bot_id=bot_id,
+            call_id=call_id,
+            account_sid=fields.get("AccountSid", ""),
+            from_number=fields.get("From", ""),
+            to_number=fields.get("To", ""),
+        )
+    except ValidationError:
+        return twiml.answer(twiml.say("Invalid call"), status=400)
     try:
         route = await request.app[BUS].ask(CALL_ROUTE, question, timeout_s=ROUTE_WITHIN_S)
     except Refused as e:
@@ -79,7 +83,10 @@ async def voice(request: web.Request) -> web.Response:
 async def voice_fallback(request: web.Request) -> web.Response:
     """`/v1/voice/fallback`: Twilio does not play a 4xx answer; it comes here and hears the same sentence."""
     fields = await _fields(request)
-    error_url = urlsplit(fields.get("ErrorUrl", ""))
+    try:
+        error_url = urlsplit(fields.get("ErrorUrl", ""))
+    except ValueError as e:
+        raise web.HTTPBadRequest(reason="ErrorUrl is not a URL.") from e
     failed = parse_qs(error_url.query)
     if error_url.path.endswith("/voice/next"):
         # The gateway that was asked has just died; the call has not.
@@ -163,10 +170,16 @@ def _connect(settings: Settings, route: CallRoute) -> str:
     )
 
 
-async def _fields(request: web.Request) -> Mapping[str, str]:
-    """Query and form together; Twilio uses GET where the number is configured so."""
+async def _fields(request: web.Request) -> dict[str, str]:
+    """Query and form together; Twilio uses GET where the number is configured so.
+
+    Twilio sends UTF-8, whatever a `charset` says. Raises HTTPBadRequest.
+    """
     fields = dict(request.query)
-    if request.method == "POST":
-        form = await request.post()
-        fields.update({k: v for k, v in form.items() if isinstance(v, str)})
+    if request.method == "POST" and request.content_type == FORM:
+        try:
+            form = parse_qsl((await request.read()).decode(), keep_blank_values=True, max_num_fields=200)
+        except ValueError as e:
+            raise web.HTTPBadRequest(reason="The form cannot be read.") from e
+        fields.update(form)
     return fields

@@ -17,6 +17,12 @@ def facts_of(record: logging.LogRecord, *, show_pii: bool) -> dict[str, Any]:
     return {k: v if show_pii or not k.startswith("pii.") else REDACTED for k, v in extra.items()}
 
 
+def printable(value: object) -> str:
+    """On one line and without terminal commands, whatever somebody has sent us."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
+
+
 class JsonLines(logging.Formatter):
     def __init__(self, service: str, *, show_pii: bool) -> None:
         super().__init__()
@@ -45,7 +51,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         facts = facts_of(record, show_pii=self._show_pii)
-        told = " ".join(f"{k}={v}" for k, v in facts.items())
+        told = " ".join(f"{k}={printable(v)}" for k, v in facts.items())
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname.lower():7} {self._service}: {record.getMessage()} {told}".rstrip()
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
@@ -60,5 +66,6 @@ def set_up_logs(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     for chatty in ("nats", "aiohttp.access", "httpx", "httpx2", "openai", "faster_whisper", "pymongo"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -3,11 +3,14 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from callbot.schemas.bots import Suggest
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 from callbot.schemas.webhook import Action, HistoryEntry
+
+Address = Annotated[str, StringConstraints(max_length=256)]
+"""A number in E.164, `client:…`, `sip:…`, or a word such as `anonymous`."""
 
 
 class CallBrief(Message):
@@ -32,6 +35,15 @@ class CallBrief(Message):
     suggest: Suggest
     max_call_seconds: int
 
+    def for_role(self, role: str) -> "CallBrief":
+        """What the holder of a seat needs: only the mind learns the webhook, its secret and who calls."""
+        if role == "mind":
+            return self
+        nothing = dict.fromkeys(
+            ("webhook", "webhook_secret", "goal", "context", "from_number", "to_number"), ""
+        )
+        return self.model_copy(update=nothing)
+
 
 class RouteCall(Message):
     """Twilio asks what to do with a call (`POST /v1/voice`)."""
@@ -39,9 +51,9 @@ class RouteCall(Message):
     bot_id: BotId | None
     call_id: CallId | None
     """None only in open mode, where the documents' bare curl carries no CallSid."""
-    account_sid: str = ""
-    from_number: str = ""
-    to_number: str = ""
+    account_sid: Annotated[str, StringConstraints(max_length=64)] = ""
+    from_number: Address = ""
+    to_number: Address = ""
 
 
 class RouteVerdict(StrEnum):
@@ -196,4 +208,6 @@ class CallDetail(Message):
     duration_ms: int | None = None
     end_reason: str | None = None
     turns: list[TurnRecord] = []
+    turns_omitted: int = 0
+    """How many of the oldest turns are left out, because the answer would be too large."""
     fallbacks: list[FallbackRecord] = []

@@ -28,7 +28,7 @@ class Wire(Protocol):
 class Message(BaseModel):
     """A JSON message. Readers ignore unknown fields, so that services deploy one by one."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     def encode(self) -> bytes:
         return self.model_dump_json(by_alias=True).encode()

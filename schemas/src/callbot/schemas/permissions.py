@@ -77,19 +77,25 @@ def _created(stream: str) -> Iterator[str]:
 
 
 def nats_config(
-    passwords: Mapping[str, str], *, store_dir: Path, port: int, http_port: int, host: str = "127.0.0.1"
+    passwords: Mapping[str, str],
+    *,
+    store_dir: Path,
+    port: int,
+    http_port: int | None = None,
+    host: str = "127.0.0.1",
 ) -> str:
     """A whole configuration for nats-server: JetStream, and one user for each service that has a password.
 
-    Nobody else may connect. The monitoring page (`http_port`) is on loopback whatever `host` is.
+    Nobody else may connect. The monitoring page (`http_port`) is on loopback whatever `host` is; it asks for
+    no password and names live calls, so there is none unless it is asked for.
     Raises ValueError for an unknown service and for what cannot stand in the file.
     """
     users = "\n".join(_user(service, password) for service, password in sorted(passwords.items()))
+    monitor = f'http: "127.0.0.1:{http_port}"\n' if http_port else ""
     return f"""\
 host: {_quoted(host)}
 port: {port}
-http: "127.0.0.1:{http_port}"
-max_payload: {MAX_PAYLOAD_BYTES}
+{monitor}max_payload: {MAX_PAYLOAD_BYTES}
 write_deadline: "{WRITE_DEADLINE_S}s"
 jetstream {{
   store_dir: {_quoted(str(store_dir))}

@@ -47,7 +47,7 @@ class Snapshot:
 async def soak(plan: SoakPlan, out: Path, *, resume: bool) -> int:
     """Exit code 1 when a call failed, a process grew, or something was left behind."""
     results = Results(out, asdict(plan), resume=resume)
-    env = {"CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER)}
+    env = {"CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER), "CALLBOT_NATS_MONITOR": "1"}
     async with (
         running_platform("--scripted", "--replicas", str(plan.replicas), env=env) as platform,
         answering_webhook(0, echo=True) as webhook,

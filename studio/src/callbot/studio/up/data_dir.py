@@ -25,6 +25,8 @@ class DataDir:
     def __enter__(self) -> "DataDir":
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # The embedded database asks for no password: its files are for this user alone.
+            self.path.chmod(0o700)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"\0" * 4096)
             self._take_lock()

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, TextIO
 
+from callbot.runtime.telemetry import printable
+
 _COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 _LEVEL_COLOURS = {"debug": 90, "warning": 33, "error": 31, "critical": 31}
 _WIDTH = 15
@@ -78,5 +80,5 @@ def _readable(entry: dict[str, Any]) -> tuple[str, str, str]:
     level = str(entry.pop("level", "info"))
     entry.pop("service", None)
     message, exception = entry.pop("message"), entry.pop("exception", "")
-    told = " ".join([str(message), *(f"{k}={v}" for k, v in entry.items())])
+    told = " ".join([str(message), *(f"{k}={printable(v)}" for k, v in entry.items())])
     return clock, level, f"{told}\n{exception}" if exception else told

@@ -18,6 +18,12 @@ from callbot.studio.up.settings import UpSettings
 
 LLM_MODEL = "smollm2-135m-instruct"
 SCRIPTED_MODEL = "scripted"
+_ONLY_FOR = {
+    "CALLBOT_TOKEN_KEYS": "call-router",
+    "MONGO_URL": "call-router",
+    "OPENAI_API_KEY": "dialog-worker",
+}
+"""A service that has no use for a secret does not get it."""
 _DRAIN_S = 2.0
 """Services end well within the 5 s that the whole platform has."""
 
@@ -41,7 +47,7 @@ def planned(
     ports = FreePorts()
     nats_urls = dict.fromkeys(SERVICES, settings.nats_url or "")
     if settings.nats_url is None:
-        nats, nats_urls = _nats(data, ports, inherited)
+        nats, nats_urls = _nats(data, ports, inherited, monitored=settings.nats_monitor)
         servers.append(nats)
     mongo_url = settings.mongo_url
     if mongo_url is None:
@@ -72,7 +78,9 @@ def _services(
         needs = embedded & ({"nats", "mongo"} if service == "call-router" else {"nats"})
         for replica in range(1, options.replicas + 1):
             port = ports.take()
-            env = {**common, "NATS_URL": nats_urls[service], "CALLBOT_HEALTH_PORT": str(port)}
+            secret_to_it = {k for k, owner in _ONLY_FOR.items() if owner != service}
+            env = {k: v for k, v in common.items() if k not in secret_to_it}
+            env |= {"NATS_URL": nats_urls[service], "CALLBOT_HEALTH_PORT": str(port)}
             argv = python(f"callbot.{service.replace('-', '_')}")
             found.append(Part(service, replica, argv, port, env=env, needs=needs, is_service=True))
     return found
@@ -94,10 +102,12 @@ def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[s
     return env
 
 
-def _nats(data: DataDir, ports: FreePorts, inherited: Mapping[str, str]) -> tuple[Part, dict[str, str]]:
+def _nats(
+    data: DataDir, ports: FreePorts, inherited: Mapping[str, str], *, monitored: bool
+) -> tuple[Part, dict[str, str]]:
     """The server, and each service's own URL with its password of this run."""
     passwords = {service: secrets.token_urlsafe(24) for service in SERVICES}
-    port, http_port = ports.take(), ports.take()
+    port, http_port = ports.take(), ports.take() if monitored else None
     config = data.path / "nats.conf"
     text = nats_config(passwords, store_dir=data.path / "jetstream", port=port, http_port=http_port)
     write_private(config, text)

@@ -30,4 +30,6 @@ class UpSettings(BaseSettings):
     """Two threads bring the first token of a new prompt in a quarter of the time of one."""
     min_free_mib: int = Field(512, ge=0, validation_alias="CALLBOT_MIN_FREE_MIB")
     """The data directory's disk must have so much room at the start."""
+    nats_monitor: bool = Field(False, validation_alias="CALLBOT_NATS_MONITOR")
+    """NATS's monitoring page, for a bench: it asks for no password."""
     no_color: str | None = Field(None, validation_alias="NO_COLOR")

@@ -1,0 +1,30 @@
+"""In open mode nobody has to say who they are: then only pages of this machine may ask.
+
+A page elsewhere can let its own name point to 127.0.0.1 (DNS rebinding); its requests still carry that name.
+"""
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from callbot.gateway.errors import ApiError, Handler
+from callbot.gateway.keys import SETTINGS
+from callbot.runtime.settings import is_loopback
+
+
+@web.middleware
+async def only_our_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    settings = request.app[SETTINGS]
+    if settings.auth == "open":
+        ours = urlsplit(settings.public_url).hostname
+        for name in (request.host, urlsplit(request.headers.get("Origin", "")).netloc):
+            if name and not (is_loopback(_host(name)) or _host(name) == ours):
+                raise ApiError(421, "misdirected_request", "This host is not served here.")
+    return await handler(request)
+
+
+def _host(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
