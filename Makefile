@@ -4,6 +4,7 @@ UV_VERSION := 0.13.8
 MEMBERS := schemas runtime gateway call-router stt-worker dialog-worker tts-worker studio
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
+# What .ci/run adds: the beginning of `--junitxml=…`.
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,7 +17,10 @@ demo: .venv/.members ## A call of four utterances with a booking bot, on this ma
 	@$(BIN)/callbot demo
 
 test: .venv/.members ## All tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@echo "Members, on two cores …"
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(MEMBERS:%=%/tests) $(PYTEST_ARGS:%=%-members.xml)
+	@echo "The platform as a whole …"
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS:%=%-whole.xml)
 
 check: .venv/.members ## Format, lint, types, generated files: seconds
 	@echo "Checking format and lint …"

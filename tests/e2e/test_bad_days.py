@@ -1,9 +1,8 @@
 """Webhook and language model on their bad days: the caller hears an answer all the same."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-import pytest
 
 from callbot.gateway.phrases import load
 from callbot.studio.emulator import Emulator
@@ -23,17 +22,23 @@ WEBHOOK_DAYS = {
 }
 
 
-@pytest.mark.parametrize(("day", "status"), WEBHOOK_DAYS.items())
 async def test_a_broken_webhook_is_replaced_by_the_suggestion(
-    emulator: Emulator, make_bot: BotMaker, record_of: Records, day: str, status: str
+    emulator: Emulator, make_bot: BotMaker, record_of: Records
 ) -> None:
-    bot = await make_bot(day)
-    async with emulator.dial(bot_id=bot) as call:
-        await call.hears(GREETING)
-        await call.says("A table for four")
-        assert " ".join((await call.reply(within_s=6)).texts) == "I suggest. Now."
-    turn = (await record_of(call.sid))["turns"][1]
-    assert (turn["source"], turn["webhook_status"]) == ("suggestion", status)
+    """All days at once, each in a call of its own."""
+
+    async def one(day: str) -> tuple[str, str, str]:
+        async with emulator.dial(bot_id=await make_bot(day)) as call:
+            await call.hears(GREETING)
+            await call.says("A table for four")
+            heard = " ".join((await call.reply(within_s=6)).texts)
+        turn = (await record_of(call.sid))["turns"][1]
+        return heard, turn["source"], turn["webhook_status"]
+
+    outcomes = dict(zip(WEBHOOK_DAYS, await asyncio.gather(*map(one, WEBHOOK_DAYS)), strict=True))
+    assert outcomes == {
+        day: ("I suggest. Now.", "suggestion", status) for day, status in WEBHOOK_DAYS.items()
+    }
 
 
 async def test_a_webhook_that_is_down_is_replaced_by_the_suggestion(
@@ -47,18 +52,19 @@ async def test_a_webhook_that_is_down_is_replaced_by_the_suggestion(
     assert (await record_of(call.sid))["turns"][1]["webhook_status"] == "webhook_unreachable"
 
 
-@pytest.mark.parametrize(
-    ("said", "suggestion"),
-    [("llm down", "No suggestion."), ("llm slow", "No suggestion."), ("llm stalls", "I suggest.")],
-)
 async def test_a_broken_language_model_leaves_the_webhook_what_there_is(
-    emulator: Emulator, make_bot: BotMaker, said: str, suggestion: str
+    emulator: Emulator, make_bot: BotMaker
 ) -> None:
     bot = await make_bot("suggestion")
-    async with emulator.dial(bot_id=bot) as call:
-        await call.hears(GREETING)
-        await call.says(said)
-        assert (await call.reply()).texts == (suggestion,)
+
+    async def one(said: str) -> tuple[str, ...]:
+        async with emulator.dial(bot_id=bot) as call:
+            await call.hears(GREETING)
+            await call.says(said)
+            return (await call.reply()).texts
+
+    heard = await asyncio.gather(*map(one, ("llm down", "llm slow", "llm stalls")))
+    assert heard == [("No suggestion.",), ("No suggestion.",), ("I suggest.",)]
 
 
 async def test_when_both_are_down_the_caller_hears_an_apology_and_may_go_on(

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from callbot.gateway import twiml
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
-from callbot.gateway.memory import EventLog, Journals
+from callbot.gateway.live_call import Platform
+from callbot.gateway.memory import Journals
 from callbot.gateway.phrases import load
 from callbot.gateway.settings import Settings
 from callbot.runtime.errors import BusError, Refused
@@ -26,7 +27,8 @@ from callbot.schemas.calls import (
     RouteVerdict,
 )
 from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
-from callbot.schemas.subjects import CALL_REENTER, CALL_ROUTE
+from callbot.schemas.seats import MAX_GENERATION, CallOver
+from callbot.schemas.subjects import CALL_OVER, CALL_REENTER, CALL_ROUTE
 from callbot.schemas.webhook import Action
 
 log = logging.getLogger(__name__)
@@ -113,7 +115,7 @@ async def _next(request: web.Request, fields: Mapping[str, str]) -> web.Response
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
     if status != "in-progress":
-        _close_record(request.app[CALLS].platform.events, journal)
+        await _close(request.app[CALLS].platform, journal)
         return twiml.answer(twiml.hang_up())
     if journal is None or found is None:
         # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
@@ -123,6 +125,7 @@ async def _next(request: web.Request, fields: Mapping[str, str]) -> web.Response
         verb = twiml.dial(journal.transfer_to or "") if heard_transfer else ""
         return twiml.answer(verb, twiml.hang_up())
     if _too_many_reentries(journal, datetime.now(UTC)):
+        await _close(request.app[CALLS].platform, journal)
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     await _count_reentry(request.app[CALLS].platform.journals, *found)
     return await _reenter(request, journal)
@@ -138,12 +141,18 @@ async def _reenter(request: web.Request, journal: CallJournal) -> web.Response:
     return twiml.answer(_connect(request.app[SETTINGS], route))
 
 
-def _close_record(events: EventLog, journal: CallJournal | None) -> None:
-    """The caller has left while no stream was there to say so."""
-    if journal is not None and journal.state is not CallState.ENDED:
-        duration = datetime.now(UTC) - journal.began_at
-        ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
-        events.add(journal.brief, AFTER_ALL_EVENTS, ended)
+async def _close(platform: Platform, journal: CallJournal | None) -> None:
+    """The call is over, and no stream was there to say so: its record is closed, its seats are free."""
+    if journal is None or journal.state is CallState.ENDED:
+        return
+    duration = datetime.now(UTC) - journal.began_at
+    ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
+    platform.events.add(journal.brief, AFTER_ALL_EVENTS, ended)
+    over = CallOver(call_id=journal.brief.call_id, generation=MAX_GENERATION)
+    try:
+        await platform.bus.tell(CALL_OVER, over, call_id=journal.brief.call_id)
+    except BusError as e:
+        log.warning("the seats were not told", extra={"call_id": over.call_id, "reason": str(e)})
 
 
 def _too_many_reentries(journal: CallJournal, now: datetime) -> bool:
