@@ -147,7 +147,7 @@ async def test_an_older_turn_is_cancelled_by_a_newer_number(
     await gateway.open_turn(1)
     await asyncio.wait_for(vendor.sent.wait(), 5)
     await gateway.cancel(5)
-    await asyncio.wait_for(vendor.closed.wait(), 5)
+    assert await asyncio.wait_for(vendor.closed.wait(), 5)
 
 
 async def test_a_cancellation_may_come_before_its_turn(

@@ -119,7 +119,7 @@ async def test_an_unreadable_message_is_dropped_and_the_next_one_heard(buses: Bu
     await buses["stt-worker"].flush()
     await buses["gateway"]._client.publish(CALLER_AUDIO.of(call_id=CALL), b"\x09")
     await buses["gateway"].tell(CALLER_AUDIO, CallerAudio(1, 0, 0, b""), call_id=CALL)
-    await asyncio.wait_for(heard.wait(), 5)
+    assert await asyncio.wait_for(heard.wait(), 5)
 
 
 async def test_a_server_that_comes_back_is_found_again(buses: Buses, server: Server) -> None:
