@@ -177,3 +177,26 @@ def test_a_call_and_a_bot_can_be_kept_once_only(database: Any) -> None:
     for collection, field in (("calls", "call_id"), ("bots", "id")):
         unique = [i["key"] for i in database[collection].index_information().values() if i.get("unique")]
         assert [(field, 1)] in unique
+
+
+@pytest.mark.parametrize("guess_first", [True, False])
+async def test_what_the_call_itself_says_of_its_end_counts(store: Store, guess_first: bool) -> None:
+    """Twilio's word that a call is over may come before its gateway has said why."""
+    call_id = f"CA{secrets.token_hex(16)}"
+    *_, told = story(call_id)
+    guess = told.model_copy(
+        update={"event_id": f"{call_id}.1.guess", "fact": CallEnded(reason="line_lost", duration_ms=5)}
+    )
+    for event in (guess, told) if guess_first else (told, guess):
+        await store.fold(event)
+    detail = await store.call_detail("public", call_id)
+    assert detail is not None
+    assert (detail.end_reason, detail.duration_ms) == ("caller_hung_up", 61_000)
+
+
+async def test_a_guess_counts_when_nobody_knows_better(store: Store) -> None:
+    call_id = f"CA{secrets.token_hex(16)}"
+    *_, told = story(call_id)
+    await store.fold(told.model_copy(update={"fact": CallEnded(reason="line_lost", duration_ms=5)}))
+    detail = await store.call_detail("public", call_id)
+    assert detail is not None and detail.end_reason == "line_lost"

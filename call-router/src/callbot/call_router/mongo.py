@@ -227,6 +227,10 @@ class MongoStore(Store):
                 {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}},
                 {operator: change for operator, change in update.items() if operator != "$setOnInsert"},
             )
+        if _is_guess(event):
+            await self._calls.update_one(
+                {"call_id": event.call_id, "ended_at": None}, {"$set": _ending(event)}
+            )
 
 
 def _folding(event: CallEvent) -> dict[str, Any]:
@@ -241,10 +245,20 @@ def _folding(event: CallEvent) -> dict[str, Any]:
             pushed["turns"] = turn.model_dump(mode="json")
         case StageFallback(stage=stage, reason=reason):
             pushed["fallbacks"] = {"stage": stage, "reason": reason, "at": event.at}
-        case CallEnded(reason=reason, duration_ms=duration_ms):
-            ended = {"ended_at": event.at, "end_reason": reason, "duration_ms": duration_ms}
-            update["$set"] = ended
+        case CallEnded() if not _is_guess(event):
+            update["$set"] = _ending(event)
     return update
+
+
+def _is_guess(event: CallEvent) -> bool:
+    """Twilio said that the call is over; its own gateway may be about to say why, and knows better."""
+    return isinstance(event.fact, CallEnded) and event.fact.reason == "line_lost"
+
+
+def _ending(event: CallEvent) -> dict[str, Any]:
+    fact = event.fact
+    assert isinstance(fact, CallEnded)
+    return {"ended_at": event.at, "end_reason": fact.reason, "duration_ms": fact.duration_ms}
 
 
 def _bot(found: Mapping[str, Any] | None) -> StoredBot | None:

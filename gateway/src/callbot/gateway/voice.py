@@ -1,5 +1,6 @@
 """What Twilio asks by HTTP: what to do with a call, what to do next, what to say when that failed."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ ROUTE_WITHIN_S = 2.0
 FORM = "application/x-www-form-urlencoded"
 REENTRIES_IN_A_MINUTE = 3
 """The third is not granted: an apology and the end."""
+OWN_WORD_WITHIN_S = 2.0
+"""The call's own gateway may just be hearing of the end too, and knows why."""
 AFTER_ALL_EVENTS = 1_000_000
 """The number of an event that the call itself did not write; the same however often Twilio asks."""
 
@@ -147,7 +150,8 @@ async def _close(platform: Platform, journal: CallJournal | None) -> None:
         return
     duration = datetime.now(UTC) - journal.began_at
     ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
-    platform.events.add(journal.brief, AFTER_ALL_EVENTS, ended)
+    later = asyncio.get_running_loop().call_later
+    later(OWN_WORD_WITHIN_S, platform.events.add, journal.brief, AFTER_ALL_EVENTS, ended)
     over = CallOver(call_id=journal.brief.call_id, generation=MAX_GENERATION)
     try:
         await platform.bus.tell(CALL_OVER, over, call_id=journal.brief.call_id)
