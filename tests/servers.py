@@ -54,6 +54,14 @@ class Server:
     def send(self, number: signal.Signals) -> None:
         assert self._process
         self._process.send_signal(number)
+        while number == signal.SIGSTOP and self._state() != "T":
+            # A signal arrives a moment later, and one more request may be answered until then.
+            time.sleep(0.001)
+
+    def _state(self) -> str:
+        """As in proc(5): `T` is stopped."""
+        assert self._process
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def mongo_server(home: Path) -> Server:
