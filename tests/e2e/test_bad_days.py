@@ -80,7 +80,8 @@ async def test_when_both_are_down_the_caller_hears_an_apology_and_may_go_on(
         assert " ".join((await call.reply()).texts) == "I suggest. Now."
     record = await record_of(call.sid)
     assert record["turns"][1]["source"] == "apology"
-    assert {"stage": "mind", "reason": "nothing to say"}.items() <= record["fallbacks"][1].items()
+    # Facts of one moment may be kept in either order: two routers keep them.
+    assert ("mind", "nothing to say") in [(f["stage"], f["reason"]) for f in record["fallbacks"]]
 
 
 async def test_suggestions_can_be_switched_off(emulator: Emulator, make_bot: BotMaker) -> None:
