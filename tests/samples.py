@@ -1,9 +1,15 @@
 """Messages as tests need them."""
 
+from callbot.runtime.keyring import KeyRing
+from callbot.runtime.sealing import Sealing, webhook_secret_of
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 
 CALL_ID = "CA" + "0" * 31 + "1"
+
+
+WEBHOOK_KEYS = "test:" + "A" * 43 + "="
+SEALING = Sealing(KeyRing.parse(WEBHOOK_KEYS))
 
 
 def a_brief(**changes: object) -> CallBrief:
@@ -16,7 +22,7 @@ def a_brief(**changes: object) -> CallBrief:
         "goal": "Book a table.",
         "context": "",
         "webhook": "http://127.0.0.1:9/",
-        "webhook_secret": "s3cret-s3cret-s3cret",
+        "sealed_webhook_secret": SEALING.seal("s3cret-s3cret-s3cret", webhook_secret_of("bot_1")),
         "voice": "piper:joe",
         "greeting": "Hello!",
         "language": "en-US",

@@ -7,15 +7,16 @@ import pytest
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
 from callbot.schemas.audio import CallerAudio
-from callbot.schemas.bots import BotRef, Deleted
+from callbot.schemas.bots import BotRef
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import Role, SeatRenew, WorkerBeat
 from callbot.schemas.subjects import BOT_DELETE, CALLER_AUDIO, SEAT_RENEW, WORKER_BEAT
+from callbot.schemas.users import Credential, Done
 from tests.servers import Server, free_port, url_for
 
 CALL = "CA" + "0" * 32
 BEAT = WorkerBeat(worker_id="w", role=Role.EARS, seats=0, room=1)
-REF = BotRef(user_id="u", bot_id="b")
+REF = BotRef(credential=Credential(), bot_id="b")
 Buses = dict[str, Bus]
 
 
@@ -44,15 +45,15 @@ async def test_who_is_not_on_the_arrow_may_neither_speak_nor_listen(buses: Buses
     with pytest.raises(NotAllowed):
         await buses["stt-worker"].ask(BOT_DELETE, REF, timeout_s=1)
 
-    async def never(_: BotRef) -> Deleted:
-        return Deleted()
+    async def never(_: BotRef) -> Done:
+        return Done(message="Bot deleted")
 
     with pytest.raises(NotAllowed):
         await buses["gateway"].answer(BOT_DELETE, never)
 
 
 async def test_answers_refusals_silence_and_surprises(buses: Buses) -> None:
-    async def on(ref: BotRef) -> Deleted:
+    async def on(ref: BotRef) -> Done:
         match ref.bot_id:
             case "refused":
                 raise Refused("bot_not_found", "There is no such bot.", {"field": "id"})
@@ -60,19 +61,19 @@ async def test_answers_refusals_silence_and_surprises(buses: Buses) -> None:
                 raise Silent
             case "surprise":
                 raise RuntimeError("a secret")
-        return Deleted()
+        return Done(message="Bot deleted")
 
     await buses["call-router"].answer(BOT_DELETE, on)
     await buses["call-router"].flush()
     gateway = buses["gateway"]
-    assert await gateway.ask(BOT_DELETE, REF, timeout_s=5) == Deleted()
+    assert await gateway.ask(BOT_DELETE, REF, timeout_s=5) == Done(message="Bot deleted")
     with pytest.raises(Refused) as refused:
-        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="refused"), timeout_s=5)
+        await gateway.ask(BOT_DELETE, BotRef(credential=Credential(), bot_id="refused"), timeout_s=5)
     assert (refused.value.code, refused.value.details) == ("bot_not_found", {"field": "id"})
     with pytest.raises(TimedOut):
-        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="silent"), timeout_s=0.1)
+        await gateway.ask(BOT_DELETE, BotRef(credential=Credential(), bot_id="silent"), timeout_s=0.1)
     with pytest.raises(Refused) as surprised:
-        await gateway.ask(BOT_DELETE, BotRef(user_id="u", bot_id="surprise"), timeout_s=5)
+        await gateway.ask(BOT_DELETE, BotRef(credential=Credential(), bot_id="surprise"), timeout_s=5)
     assert surprised.value.code == "internal_error" and "secret" not in str(surprised.value)
 
 
@@ -87,9 +88,9 @@ async def test_one_of_a_queue_group_answers(buses: Buses, server: Server) -> Non
     async with connect(url_for("call-router", server), speaks_as="call-router") as second:
         for name, bus in (("first", buses["call-router"]), ("second", second)):
 
-            async def on(_: BotRef, name: str = name) -> Deleted:
+            async def on(_: BotRef, name: str = name) -> Done:
                 answered.append(name)
-                return Deleted()
+                return Done(message="Bot deleted")
 
             await bus.answer(BOT_DELETE, on, queue="q")
             await bus.flush()

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from callbot.schemas.bots import BotPatch, UpdateBot
+from callbot.schemas.bots import BotPatch, UpdateBot, WorkerVoices
 from callbot.schemas.calls import CallJournal
 from callbot.schemas.dialog import SaySentence
 from callbot.schemas.message import Message, Refusal
 from callbot.schemas.subjects import SUBJECTS, Question
+from callbot.schemas.users import Credential
 from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
@@ -22,7 +23,7 @@ TYPES: dict[str, type[Any]] = {
     for row in SUBJECTS
     for t in (row.message, row.answer if isinstance(row, Question) else Refusal)
     if issubclass(t, BaseModel)
-} | {t.__name__: t for t in (CallJournal, WebhookAnswer, WebhookRequest)}
+} | {t.__name__: t for t in (CallJournal, WorkerVoices, WebhookAnswer, WebhookRequest)}
 
 
 def type_of(sample: Path) -> type[Message]:
@@ -69,7 +70,7 @@ def test_any_text_survives(text: str) -> None:
 
 
 def test_a_patch_travels_with_only_what_changes() -> None:
-    asked = UpdateBot(user_id="u", bot_id="b", changes=BotPatch(goal="New", transfer_to=None))
+    asked = UpdateBot(credential=Credential(), bot_id="b", changes=BotPatch(goal="New", transfer_to=None))
     heard = UpdateBot.decode(asked.encode())
     assert heard.changes.changes() == {"goal": "New", "transfer_to": None}
 
@@ -86,4 +87,4 @@ def test_what_is_no_call_id_is_refused(call_id: str) -> None:
 @pytest.mark.parametrize("bot_id", ["", "a.b", "*", ">", "a b", "a\n", "x" * 65, "ä"])
 def test_what_is_no_bot_id_is_refused(bot_id: str) -> None:
     with pytest.raises(ValidationError):
-        TYPES["BotRef"](user_id="u", bot_id=bot_id)
+        TYPES["BotRef"](credential=Credential(), bot_id=bot_id)

@@ -67,10 +67,10 @@ def foreign_memory(service: str) -> Iterator[str]:
     yield from ("$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.x")
     creators = {s.name: s.creator for s in STREAMS} | {f"KV_{b.name}": b.creator for b in BUCKETS}
     for name, creator in creators.items():
-        yield from (f"$JS.API.STREAM.{verb}.{name}" for verb in ("DELETE", "PURGE", "MSG.DELETE"))
+        yield from (f"$JS.API.STREAM.{verb}.{name}" for verb in ("DELETE", "MSG.DELETE"))
         yield f"$JS.API.CONSUMER.DELETE.{name}.x"
         if service != creator:
-            yield from (f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE"))
+            yield from (f"$JS.API.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE", "PURGE"))
     for stream in STREAMS:
         for name, puller in stream.consumers.items():
             if service != puller:

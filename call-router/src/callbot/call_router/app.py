@@ -11,24 +11,48 @@ from nats.errors import Error as NatsError
 
 from callbot.call_router.bots import Bots
 from callbot.call_router.calls import Calls
+from callbot.call_router.database import StoreRejected, StoreUnavailable
+from callbot.call_router.identity import Identity, as_user
 from callbot.call_router.memory import ensure_memory
+from callbot.call_router.numbers import Numbers
 from callbot.call_router.records import keep_records
 from callbot.call_router.routing import Routing
-from callbot.call_router.settings import Settings
-from callbot.call_router.store import Store, StoreRejected, StoreUnavailable
+from callbot.call_router.settings import Settings, ring_of
+from callbot.call_router.stores import Stores
+from callbot.call_router.tokens import CallTokens
+from callbot.call_router.users import ApiKeys, Users
+from callbot.call_router.voices import Voices
+from callbot.call_router.webhook_test import WebhookTests
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
+from callbot.runtime.sealing import Sealing
+from callbot.runtime.webhook_address import WebhookAddresses
 from callbot.schemas.message import Wire
 from callbot.schemas.subjects import (
     BOT_CREATE,
     BOT_DELETE,
     BOT_GET,
     BOT_LIST,
+    BOT_TEST,
     BOT_UPDATE,
     CALL_ADMIT,
+    CALL_CHECK,
+    CALL_DELETE,
     CALL_GET,
+    CALL_LIST,
     CALL_REENTER,
     CALL_ROUTE,
+    KEY_CREATE,
+    KEY_DELETE,
+    KEY_LIST,
+    NUMBER_CONNECT,
+    NUMBER_DISCONNECT,
+    NUMBER_GET,
+    USER_GET,
+    USER_SIGN_UP,
+    USER_TOKEN,
+    USER_UPDATE,
+    VOICE_LIST,
     Question,
 )
 
@@ -60,38 +84,56 @@ class Readiness:
 
 
 @asynccontextmanager
-async def answering(bus: Bus, store: Store, settings: Settings) -> AsyncIterator[Readiness]:
+async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterator[Readiness]:
     """Answers while the block runs."""
     readiness = Readiness(bus)
     async with AsyncExitStack() as stack:
         for work in (
-            partial(_watch_store, store, readiness),
-            partial(_keep_memory, bus, store, settings, readiness),
+            partial(_watch_store, stores, readiness),
+            partial(_keep_memory, bus, stores, settings, readiness),
         ):
             stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
-        for row, answer in _answers(store, settings):
+        for row, answer in _answers(bus, stores, settings):
             listening = await bus.answer(row, _bounded(answer, readiness), queue=QUEUE)
             stack.push_async_callback(listening.stop)
         yield readiness
 
 
-def _answers(store: Store, settings: Settings) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
-    routing = Routing(store, settings.key_ring())
-    bots = Bots(
-        store,
-        http_to_loopback=settings.webhook_http == "loopback",
-        working_voices=settings.voice_providers,
-    )
+def _answers(
+    bus: Bus, stores: Stores, settings: Settings
+) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
+    identity = Identity(open_mode=settings.auth == "open")
+    for_user = partial(as_user, identity)
+    routing = Routing(stores, CallTokens(ring_of(settings.token_keys)))
+    users, keys, numbers = Users(), ApiKeys(), Numbers()
+    addresses = WebhookAddresses(settings.webhook_http, settings.webhook_allow)
+    bots = Bots(stores, Sealing(ring_of(settings.webhook_keys)), addresses)
+    calls = Calls(stores)
     return [
         (CALL_ROUTE, routing.route),
         (CALL_ADMIT, routing.admit),
         (CALL_REENTER, routing.reenter),
-        (CALL_GET, Calls(store).get),
-        (BOT_CREATE, bots.create),
-        (BOT_GET, bots.get),
-        (BOT_LIST, bots.list),
-        (BOT_UPDATE, bots.update),
-        (BOT_DELETE, bots.delete),
+        (CALL_CHECK, routing.check),
+        (USER_SIGN_UP, users.sign_up),
+        (USER_TOKEN, users.token),
+        (USER_GET, for_user(users.get)),
+        (USER_UPDATE, for_user(users.update)),
+        (KEY_CREATE, for_user(keys.create)),
+        (KEY_LIST, for_user(keys.list)),
+        (KEY_DELETE, for_user(keys.delete)),
+        (NUMBER_CONNECT, for_user(numbers.connect)),
+        (NUMBER_GET, for_user(numbers.get)),
+        (NUMBER_DISCONNECT, for_user(numbers.disconnect)),
+        (BOT_CREATE, for_user(bots.create)),
+        (BOT_GET, for_user(bots.get)),
+        (BOT_LIST, for_user(bots.list)),
+        (BOT_UPDATE, for_user(bots.update)),
+        (BOT_DELETE, for_user(bots.delete)),
+        (BOT_TEST, for_user(WebhookTests(bus).test)),
+        (VOICE_LIST, for_user(Voices(bus).list)),
+        (CALL_GET, for_user(calls.get)),
+        (CALL_LIST, for_user(calls.list)),
+        (CALL_DELETE, for_user(calls.delete)),
     ]
 
 
@@ -124,11 +166,11 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _watch_store(store: Store, readiness: Readiness) -> None:
+async def _watch_store(stores: Stores, readiness: Readiness) -> None:
     while True:
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                await (store.ping() if readiness.store_prepared else store.prepare())
+                await (stores.ping() if readiness.store_prepared else stores.prepare())
         except (StoreUnavailable, StoreRejected, TimeoutError) as e:
             if readiness.store_answers or not readiness.store_prepared:
                 log.warning("MongoDB is away", extra={"reason": str(e) or type(e).__name__})
@@ -140,14 +182,14 @@ async def _watch_store(store: Store, readiness: Readiness) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _keep_memory(bus: Bus, store: Store, settings: Settings, readiness: Readiness) -> None:
+async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: Readiness) -> None:
     """The streams and buckets, then the records."""
     js = bus.jetstream()
     while True:
         try:
             await ensure_memory(js, settings.nats_replicas)
             readiness.memory_exists = True
-            await keep_records(js, store)
+            await keep_records(js, stores.call_log)
         except NatsError as e:
             # Also when the broker has lost its store: what is not there is made again.
             log.warning("JetStream is not ready", extra={"reason": str(e) or type(e).__name__})

@@ -7,22 +7,24 @@ import secrets
 import string
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
-from callbot.call_router.store import Store, StoredBot
+from callbot.call_router.bot_store import StoredBot
+from callbot.call_router.stores import Stores
 from callbot.runtime.errors import Refused
-from callbot.runtime.settings import is_loopback
+from callbot.runtime.sealing import Sealing, webhook_secret_of
+from callbot.runtime.webhook_address import WebhookAddresses
 from callbot.schemas.bots import (
     Bot,
     BotPage,
     BotRef,
     BotSummary,
     CreateBot,
-    Deleted,
     ListBots,
     UpdateBot,
     VoiceStatus,
 )
+from callbot.schemas.message import UserId
+from callbot.schemas.users import Done
 
 ID_LETTERS = string.ascii_letters + string.digits
 ID_LENGTH = 12
@@ -45,89 +47,93 @@ def bot_not_found() -> Refused:
 class Bots:
     def __init__(
         self,
-        store: Store,
-        *,
-        http_to_loopback: bool,
-        working_voices: frozenset[str],
+        stores: Stores,
+        sealing: Sealing,
+        addresses: WebhookAddresses,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._store = store
-        self._http_to_loopback = http_to_loopback
-        self._working_voices = working_voices
+        self._bots = stores.bots
+        self._calls = stores.calls
+        self._sealing = sealing
+        self._addresses = addresses
         self._now = now
 
-    async def create(self, question: CreateBot) -> Bot:
+    async def create(self, user_id: UserId, question: CreateBot) -> Bot:
         definition = question.definition
         self._check_webhook(definition.webhook)
+        bot_id = "bot_" + "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+        secret = definition.webhook_secret or secrets.token_urlsafe(SECRET_BYTES)
         bot = StoredBot(
-            id="bot_" + "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH)),
-            user_id=question.user_id,
+            id=bot_id,
+            user_id=user_id,
             created_at=self._now(),
-            webhook_secret=definition.webhook_secret or secrets.token_urlsafe(SECRET_BYTES),
+            sealed_webhook_secret=self._sealing.seal(secret, webhook_secret_of(bot_id)),
             **definition.model_dump(exclude={"webhook_secret"}),
         )
-        await self._store.add_bot(bot)
-        return self._shown(bot, calls_today=0, with_secret=True)
+        await self._bots.add(bot)
+        return self._shown(bot, calls_today=0).model_copy(update={"webhook_secret": secret})
 
-    async def get(self, question: BotRef) -> Bot:
-        bot = await self._store.bot(question.bot_id)
-        if bot is None or bot.user_id != question.user_id:
+    async def get(self, user_id: UserId, question: BotRef) -> Bot:
+        bot = await self._bots.get(question.bot_id)
+        if bot is None or bot.user_id != user_id:
             raise bot_not_found()
         return await self._counted(bot)
 
-    async def list(self, question: ListBots) -> BotPage:
+    async def list(self, user_id: UserId, question: ListBots) -> BotPage:
         """Oldest first, so that a page stays what it was while bots are made."""
         after = _read_cursor(question.cursor) if question.cursor else None
-        found = await self._store.bots_of(question.user_id, after, question.limit + 1)
+        found = await self._bots.of_user(user_id, after, question.limit + 1)
         bots, more = found[: question.limit], len(found) > question.limit
-        calls = await self._store.calls_since([bot.id for bot in bots], self._today())
+        calls = await self._calls.calls_since([bot.id for bot in bots], self._today())
         return BotPage(
             bots=[
                 BotSummary(
-                    id=bot.id, number=None, goal=bot.goal, status=bot.status, calls_today=calls.get(bot.id, 0)
+                    id=bot.id,
+                    number=bot.number,
+                    goal=bot.goal,
+                    status=bot.status,
+                    calls_today=calls.get(bot.id, 0),
                 )
                 for bot in bots
             ],
             next_cursor=_cursor(bots[-1]) if more else None,
         )
 
-    async def update(self, question: UpdateBot) -> Bot:
+    async def update(self, user_id: UserId, question: UpdateBot) -> Bot:
         changes = question.changes.changes()
         if "webhook" in changes:
             self._check_webhook(question.changes.webhook)
-        bot = await self._store.change_bot(question.user_id, question.bot_id, changes)
+        if "webhook_secret" in changes:
+            secret = str(changes.pop("webhook_secret"))
+            changes["sealed_webhook_secret"] = self._sealing.seal(secret, webhook_secret_of(question.bot_id))
+        bot = await self._bots.change(user_id, question.bot_id, changes)
         if bot is None:
             raise bot_not_found()
         return await self._counted(bot)
 
-    async def delete(self, question: BotRef) -> Deleted:
-        if not await self._store.remove_bot(question.user_id, question.bot_id):
+    async def delete(self, user_id: UserId, question: BotRef) -> Done:
+        if not await self._bots.remove(user_id, question.bot_id):
             raise bot_not_found()
-        return Deleted()
+        return Done(message="Bot deleted")
 
     async def _counted(self, bot: StoredBot) -> Bot:
-        calls = await self._store.calls_since([bot.id], self._today())
+        calls = await self._calls.calls_since([bot.id], self._today())
         return self._shown(bot, calls_today=calls.get(bot.id, 0))
 
-    def _shown(self, bot: StoredBot, *, calls_today: int, with_secret: bool = False) -> Bot:
-        works = bot.voice.partition(":")[0] in self._working_voices
+    def _shown(self, bot: StoredBot, *, calls_today: int) -> Bot:
         return Bot(
-            number=None,
-            voice_status=VoiceStatus.OK if works else VoiceStatus.FALLBACK,
+            voice_status=VoiceStatus.OK,
+            default=False,
             calls_today=calls_today,
-            webhook_secret=bot.webhook_secret if with_secret else None,
-            **bot.model_dump(exclude={"user_id", "webhook_secret"}),
+            **bot.model_dump(exclude={"user_id", "sealed_webhook_secret"}),
         )
 
     def _today(self) -> datetime:
         return self._now().replace(hour=0, minute=0, second=0, microsecond=0)
 
     def _check_webhook(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme == "https" or (self._http_to_loopback and is_loopback(parts.hostname)):
-            return
-        allowed = "https, or http to this machine" if self._http_to_loopback else "https"
-        raise Refused("invalid_request", f"webhook: must be {allowed}", {"field": "webhook"})
+        if reason := self._addresses.refusal_of_url(url):
+            raise Refused("invalid_request", f"webhook: {reason}", {"field": "webhook"})
 
 
 def _cursor(bot: StoredBot) -> str:

@@ -9,7 +9,8 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from pydantic import ValidationError
 
-from callbot.call_router.store import Store, StoreRejected, StoreUnavailable
+from callbot.call_router.call_log import CallLog
+from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.schemas.calls import CallEvent
 from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
 
@@ -21,7 +22,7 @@ TRIES = 5
 log = logging.getLogger(__name__)
 
 
-async def keep_records(js: JetStreamContext, store: Store) -> None:
+async def keep_records(js: JetStreamContext, call_log: CallLog) -> None:
     """For ever. Raises NatsError when the consumer is lost with its server (nats.py #504): begin again."""
     pulling = await js.pull_subscribe(
         CALL_EVENT.wildcard,
@@ -33,7 +34,7 @@ async def keep_records(js: JetStreamContext, store: Store) -> None:
         while True:
             try:
                 for msg in await pulling.fetch(1, timeout=WAIT_S):
-                    await _keep(msg, store)
+                    await _keep(msg, call_log)
             except TimeoutError:
                 # Nothing came. Is that so, or is the consumer gone? Then this raises.
                 await pulling.consumer_info()
@@ -48,11 +49,11 @@ async def _unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
         log.debug("already unsubscribed", extra={"reason": type(e).__name__})
 
 
-async def _keep(msg: Msg, store: Store) -> None:
+async def _keep(msg: Msg, call_log: CallLog) -> None:
     try:
         event = CallEvent.decode(msg.data)
         async with asyncio.timeout(WAIT_S):
-            await store.fold(event)
+            await call_log.fold(event)
     except ValidationError:
         log.error("an event that cannot be read is dropped", extra={"subject": msg.subject})
         await msg.term()

@@ -10,6 +10,7 @@ from callbot.dialog_worker.sentences import cut
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.suggestion import Suggestion
 from callbot.dialog_worker.webhook import WebhookOutcome, Webhooks
+from callbot.runtime.sealing import Sealing, webhook_secret_of
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnAnswered, TurnOpened, WebhookStatus
@@ -23,6 +24,7 @@ class Answering:
     model: LanguageModel
     webhooks: Webhooks
     settings: Settings
+    sealing: Sealing
 
     async def answer(self, brief: CallBrief, turn: TurnOpened) -> TurnAnswered:
         ended_at_s = time.monotonic() - max(0, turn.elapsed_ms) / 1000
@@ -30,7 +32,8 @@ class Answering:
         try:
             await suggestion.wait_complete(ended_at_s + self.settings.suggestion_s - time.monotonic())
             request = _request(brief, turn, suggestion.text)
-            outcome = await self.webhooks.ask(brief.webhook, brief.webhook_secret, request)
+            secret = self.sealing.open(brief.sealed_webhook_secret, webhook_secret_of(brief.bot_id))
+            outcome = await self.webhooks.ask(brief.webhook, secret, request)
             if outcome.answer is not None:
                 return _from_webhook(brief, turn, outcome, outcome.answer, request, suggestion)
             left_s = ended_at_s + self.settings.turn_s - time.monotonic()

@@ -7,6 +7,8 @@ from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.runtime.bus import connect
 from callbot.runtime.health import health
+from callbot.runtime.keyring import KeyRing
+from callbot.runtime.sealing import Sealing
 from callbot.runtime.seat import SeatHolder
 from callbot.runtime.service import run, stop_requested
 from callbot.schemas.seats import Role
@@ -21,7 +23,8 @@ async def serve(settings: Settings) -> None:
         open_language_model(settings) as model,
         open_webhooks(settings) as webhooks,
     ):
-        answering = Answering(model, webhooks, settings)
+        sealing = Sealing(KeyRing.parse(settings.webhook_keys.get_secret_value()))
+        answering = Answering(model, webhooks, settings, sealing)
         async with (
             SeatHolder(
                 bus,

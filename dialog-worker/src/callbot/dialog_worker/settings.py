@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from callbot.runtime.settings import ServiceSettings, WebhookHttp
+from callbot.runtime.keyring import KeyRing
+from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp
 
 
 class Settings(ServiceSettings):
@@ -43,6 +44,18 @@ class Settings(ServiceSettings):
     """After a failed webhook a suggestion that has begun gets so long to become complete."""
 
     webhook_http: WebhookHttp = "never"
+    webhook_allow: Networks = ()
+    """Private ranges in which webhooks may be."""
+    webhook_calls_per_s: int = Field(5, ge=0)
+    """For one user, all workers together; more wait inside their deadline. 0: no limit."""
+    webhook_keys: SecretStr
+    """`kid:base64,…`: opens the webhooks' secrets; the same ring as call-router's."""
+
+    @field_validator("webhook_keys")
+    @classmethod
+    def _readable_keys(cls, keys: SecretStr) -> SecretStr:
+        KeyRing.parse(keys.get_secret_value())
+        return keys
 
     @field_validator("openai_base_url")
     @classmethod

@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from callbot.gateway import rest, voice
+from callbot.gateway import voice
+from callbot.gateway.api import handling, routes
 from callbot.gateway.calls import Calls
 from callbot.gateway.errors import errors_as_json
 from callbot.gateway.hosts import only_our_hosts
@@ -14,12 +15,7 @@ from callbot.runtime.bus import Bus
 LARGEST_BODY_BYTES = 128 * 1024
 
 ROUTES = [
-    ("POST", "/bots", rest.create_bot),
-    ("GET", "/bots", rest.list_bots),
-    ("GET", "/bots/{bot_id}", rest.get_bot),
-    ("PATCH", "/bots/{bot_id}", rest.update_bot),
-    ("DELETE", "/bots/{bot_id}", rest.delete_bot),
-    ("GET", "/calls/{call_id}", rest.get_call),
+    *((route.method, route.path, handling.handler_of(route)) for route in routes.ROUTES),
     ("*", "/voice", voice.voice),
     ("*", "/voice/next", voice.voice_next),
     ("*", "/voice/fallback", voice.voice_fallback),

@@ -26,6 +26,7 @@ from callbot.schemas.calls import (
     ReenterCall,
     RouteCall,
     RouteVerdict,
+    TwilioRequest,
 )
 from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
 from callbot.schemas.seats import MAX_GENERATION, CallOver
@@ -62,6 +63,7 @@ async def voice(request: web.Request) -> web.Response:
         return twiml.answer(twiml.say(BUSY), twiml.hang_up())
     try:
         question = RouteCall(
+            request=TwilioRequest(target=request.raw_path),
             bot_id=bot_id,
             call_id=call_id,
             account_sid=fields.get("AccountSid", ""),

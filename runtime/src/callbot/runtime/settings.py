@@ -2,13 +2,23 @@
 
 import ipaddress
 import secrets
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-WebhookHttp = Literal["never", "loopback"]
-"""Whether a customer's webhook may be http: `loopback` allows it to this machine."""
+WebhookHttp = Literal["never", "loopback", "allowed"]
+"""Whether a customer's webhook may be http: to this machine (which `loopback` allows), or also elsewhere."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _by_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_by_commas)]
+"""Ranges of addresses, separated by commas: `10.0.0.0/8,fd00::/8`."""
 
 
 def is_loopback(host: str | None) -> bool:
@@ -44,3 +54,22 @@ class ServiceSettings(BaseSettings):
     """This process, among its replicas and over its restarts."""
     drain_s: float = Field(4.0, ge=0)
     """How long a stopping service may finish what it has."""
+
+
+class PublicSettings(ServiceSettings):
+    """What the services that deal with users and with Twilio share."""
+
+    auth: Literal["open", "required"] = "required"
+    """`open`: a request without credentials acts as the user `public`; for this machine only."""
+    public_url: str = "http://127.0.0.1:8080"
+    """Where Twilio reaches us; every URL that we give it begins with this, and its signatures cover it."""
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not parts.hostname or parts.scheme not in ("https", "http"):
+            raise ValueError("must be an absolute URL")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("must be https: Twilio opens media streams over TLS only")
+        return url.rstrip("/")

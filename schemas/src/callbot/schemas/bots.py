@@ -1,7 +1,7 @@
 """A bot, and what the public API takes and gives of it."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -13,7 +13,9 @@ from pydantic import (
     model_serializer,
 )
 
-from callbot.schemas.message import BotId, Message, Timestamp, UserId
+from callbot.schemas.message import BotId, Message, NoNul, Timestamp
+from callbot.schemas.users import AsUser, RateLimit
+from callbot.schemas.webhook import WebhookAnswer
 
 VOICE_PROVIDERS = (
     "cartesia",
@@ -66,17 +68,10 @@ def _absolute_url(url: str) -> str:
     return url
 
 
-def _no_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
 def _text(min_length: int, max_length: int) -> StringConstraints:
     return StringConstraints(min_length=min_length, max_length=max_length, strip_whitespace=True)
 
 
-NoNul = AfterValidator(_no_nul)
 Goal = Annotated[str, _text(1, 2000), NoNul]
 Context = Annotated[str, _text(0, 20_000), NoNul]
 Webhook = Annotated[str, _text(1, 2000), AfterValidator(_absolute_url)]
@@ -125,6 +120,8 @@ class BotPatch(Message):
     webhook_secret: WebhookSecret = ""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
+    default: bool = False
+    """True: calls of the number that name no bot go to this one from now on."""
 
     @model_serializer(mode="wrap")
     def _only_what_changes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -151,10 +148,16 @@ class Bot(Message):
     suggest: Suggest
     max_call_seconds: int
     status: BotStatus
+    default: bool
+    """Calls of the number that name no bot go to this one."""
     created_at: Timestamp
     calls_today: int
-    webhook_secret: str | None = None
+    version: int
+    """Rises with every change; the `ETag` of the bot."""
+    webhook_secret: str | None = Field(None, repr=False)
     """Only in the answer to the creation."""
+    rate_limit: RateLimit | None = Field(None)
+    """Of the user's bots, in the answer to the creation; goes into the headers."""
 
 
 class BotSummary(Message):
@@ -167,19 +170,22 @@ class BotSummary(Message):
     calls_today: int
 
 
-class CreateBot(Message):
-    user_id: UserId
+class CreateBot(AsUser):
+    """Refused with `bot_limit`, `invalid_request`, `twilio_unavailable`, `no_number_available`."""
+
     definition: BotDefinition
 
 
-class BotRef(Message):
-    user_id: UserId
+class BotRef(AsUser):
     bot_id: BotId
 
 
-class UpdateBot(Message):
-    user_id: UserId
+class UpdateBot(AsUser):
+    """Refused with `bot_not_found`, `precondition_failed`, `invalid_request`."""
+
     bot_id: BotId
+    if_version: int | None = None
+    """The change is made only to this version (`If-Match`)."""
     changes: BotPatch
 
     def encode(self) -> bytes:
@@ -187,10 +193,9 @@ class UpdateBot(Message):
         return self.model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 
-class ListBots(Message):
-    user_id: UserId
+class ListBots(AsUser):
     limit: Annotated[int, Field(ge=1, le=100)] = 50
-    cursor: str | None = None
+    cursor: Annotated[str, StringConstraints(max_length=200)] | None = None
 
 
 class BotPage(Message):
@@ -198,5 +203,65 @@ class BotPage(Message):
     next_cursor: str | None = None
 
 
-class Deleted(Message):
-    message: Literal["Bot deleted"] = "Bot deleted"
+class TestWebhookBody(Message):
+    """The body of `POST /v1/bots/{id}/test-webhook`; it may be left out."""
+
+    __test__ = False
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    user_text: Annotated[str, _text(1, 2000), NoNul] = "Hello, this is a test."
+
+
+class TestWebhook(AsUser):
+    """Refused with `bot_not_found`, `unavailable`."""
+
+    __test__ = False
+
+    bot_id: BotId
+    body: TestWebhookBody = TestWebhookBody()
+
+
+class WebhookTested(Message):
+    """What came back; 408 and 502 say it in the error's details."""
+
+    status: str
+    """`ok`, or what was wrong (`WebhookStatus`)."""
+    detail: str = ""
+    http_status: int | None = None
+    took_ms: float | None = None
+    answer: WebhookAnswer | None = None
+
+
+class TryWebhook(Message):
+    """One sample request to a webhook, through the same door as in a call."""
+
+    bot_id: BotId
+    user_id: str
+    webhook: str
+    sealed_webhook_secret: str
+    language: str
+    body: TestWebhookBody
+
+
+class ListVoices(AsUser):
+    pass
+
+
+class VoiceInfo(Message):
+    """A voice that works here."""
+
+    voice: Voice
+    """As it stands in a bot: `provider:name`."""
+    provider: str
+    name: str
+    language: str
+
+
+class VoiceList(Message):
+    voices: list[VoiceInfo]
+
+
+class WorkerVoices(Message):
+    """What one tts-worker can speak with. Bucket `voices`, key: the worker's id."""
+
+    voices: list[VoiceInfo]

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from callbot.schemas.bots import Suggest
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
+from callbot.schemas.users import AsUser
 from callbot.schemas.webhook import Action, HistoryEntry
 
 Address = Annotated[str, StringConstraints(max_length=256)]
@@ -26,7 +27,10 @@ class CallBrief(Message):
     goal: str
     context: str
     webhook: str
-    webhook_secret: str
+    sealed_webhook_secret: str
+    """Only who has the webhook keys can read it (`callbot.runtime.sealing`)."""
+    stream_token_id: str = ""
+    """Of the token that this stream has shown: once media has flowed, it is spent."""
     voice: str
     greeting: str
     language: str
@@ -40,15 +44,30 @@ class CallBrief(Message):
         if role == "mind":
             return self
         nothing = dict.fromkeys(
-            ("webhook", "webhook_secret", "goal", "context", "from_number", "to_number"), ""
+            ("webhook", "sealed_webhook_secret", "goal", "context", "from_number", "to_number"), ""
         )
         return self.model_copy(update=nothing)
 
 
-class RouteCall(Message):
-    """Twilio asks what to do with a call (`POST /v1/voice`)."""
+class TwilioRequest(Message):
+    """An HTTP request that claims to come from Twilio, as it arrived: what its signature covers."""
 
+    target: Annotated[str, StringConstraints(max_length=8192)]
+    """Path and query, still percent-encoded; the public URL stands before it, never the `Host`."""
+    form: list[tuple[str, str]] = []
+    signature: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Empty: unsigned."""
+
+
+class RouteCall(Message):
+    """Twilio asks what to do with a call (`POST /v1/voice`).
+
+    Refused with `bot_not_found`, `invalid_bot` (no bot named, no number known), `bad_signature`, `conflict`.
+    """
+
+    request: TwilioRequest
     bot_id: BotId | None
+    """None: the number's default bot takes the call."""
     call_id: CallId | None
     """None only in open mode, where the documents' bare curl carries no CallSid."""
     account_sid: Annotated[str, StringConstraints(max_length=64)] = ""
@@ -59,6 +78,9 @@ class RouteCall(Message):
 class RouteVerdict(StrEnum):
     CONNECT = "connect"
     PAUSED = "paused"
+    DAILY_LIMIT = "daily_limit"
+    BUSY = "busy"
+    """The user has as many calls at once as are allowed."""
 
 
 class CallRoute(Message):
@@ -69,6 +91,24 @@ class CallRoute(Message):
     call_id: CallId
     token: str
     """Signed, bound to call and bot, short-lived; travels as a `<Parameter>` of the stream."""
+    signed_call: str
+    """The call's id with our signature: what `call=` of the action URL is."""
+
+
+class CheckCall(Message):
+    """Twilio asks about a call that exists. Refused with `bad_signature`, `call_not_found`."""
+
+    request: TwilioRequest
+    signed_call: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Where `call=` is part of the URL; must be of the same call."""
+    call_id: CallId | None
+
+
+class CallChecked(Message):
+    """The request is Twilio's, and about this call."""
+
+    call_id: CallId
+    bot_id: BotId
 
 
 class AdmitStream(Message):
@@ -165,13 +205,22 @@ class StageFallback(Message):
     reason: str
 
 
+class MediaFlowed(Message):
+    """The first frame of a stream has come: its token is spent."""
+
+    kind: Literal["media_flowed"] = "media_flowed"
+    stream_token_id: str
+
+
 class CallEnded(Message):
     kind: Literal["ended"] = "ended"
     reason: EndReason
     duration_ms: int
 
 
-CallFact = Annotated[CallStarted | TurnDone | StageFallback | CallEnded, Field(discriminator="kind")]
+CallFact = Annotated[
+    CallStarted | MediaFlowed | TurnDone | StageFallback | CallEnded, Field(discriminator="kind")
+]
 
 
 class CallEvent(Message):
@@ -185,9 +234,36 @@ class CallEvent(Message):
     fact: CallFact
 
 
-class CallRef(Message):
-    user_id: UserId
+class CallRef(AsUser):
+    """Refused with `call_not_found`; the deletion also with `call_live`."""
+
     call_id: CallId
+
+
+class ListCalls(AsUser):
+    """Newest first."""
+
+    bot_id: BotId | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 50
+    cursor: Annotated[str, StringConstraints(max_length=200)] | None = None
+
+
+class CallSummary(Message):
+    """A call in the list."""
+
+    call_id: CallId
+    bot_id: BotId
+    from_number: str = Field(alias="from")
+    to_number: str = Field(alias="to")
+    started_at: Timestamp | None = None
+    ended_at: Timestamp | None = None
+    duration_ms: int | None = None
+    end_reason: str | None = None
+
+
+class CallPage(Message):
+    calls: list[CallSummary]
+    next_cursor: str | None = None
 
 
 class FallbackRecord(Message):

@@ -35,6 +35,8 @@ class WebhookStatus(StrEnum):
     BAD_STATUS = "webhook_bad_status"
     INVALID = "webhook_invalid"
     TOO_LARGE = "webhook_too_large"
+    RATE_LIMITED = "webhook_rate_limited"
+    """429: more calls a second than the user may make."""
     NOT_CALLED = "not_called"
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Protocol, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
 CALL_ID_PATTERN = r"^CA[0-9a-f]{32}$"
 TOKEN_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
@@ -14,6 +14,15 @@ BotId = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
 WorkerId = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
 Timestamp = Annotated[datetime, AwareDatetime]
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+NoNul = AfterValidator(_no_nul)
 
 
 class Wire(Protocol):

@@ -50,6 +50,10 @@ def _stream_subjects(service: str) -> Iterator[str]:
     for stream in STREAMS:
         if service == stream.creator:
             yield from _created(stream.name)
+            yield f"$JS.API.STREAM.PURGE.{stream.name}"
+        if service in stream.readers:
+            yield f"$JS.API.STREAM.INFO.{stream.name}"
+            yield f"$JS.API.STREAM.MSG.GET.{stream.name}"
         for consumer, puller in stream.consumers.items():
             if service == puller:
                 path = f"{stream.name}.{consumer}"
@@ -64,6 +68,7 @@ def _bucket_subjects(service: str) -> Iterator[str]:
         stream = f"KV_{bucket.name}"
         if service == bucket.creator:
             yield from _created(stream)
+            yield f"$JS.API.STREAM.PURGE.{stream}"
         if service in bucket.readers | bucket.writers:
             yield f"$JS.API.STREAM.INFO.{stream}"
             yield f"$JS.API.STREAM.MSG.GET.{stream}"

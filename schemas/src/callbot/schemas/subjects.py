@@ -9,21 +9,53 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from callbot.schemas.audio import BotAudio, CallerAudio
-from callbot.schemas.bots import Bot, BotPage, BotRef, CreateBot, Deleted, ListBots, UpdateBot
+from callbot.schemas.bots import (
+    Bot,
+    BotPage,
+    BotRef,
+    CreateBot,
+    ListBots,
+    ListVoices,
+    TestWebhook,
+    TryWebhook,
+    UpdateBot,
+    VoiceList,
+    WebhookTested,
+)
 from callbot.schemas.calls import (
     AdmitStream,
     CallBrief,
+    CallChecked,
     CallDetail,
     CallEvent,
+    CallPage,
     CallRef,
     CallRoute,
+    CheckCall,
+    ListCalls,
     ReenterCall,
     RouteCall,
 )
 from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnAnswered, TurnCancelled, TurnOpened
 from callbot.schemas.message import Receipt, Wire
+from callbot.schemas.numbers import Connected, ConnectTwilio, DisconnectNumber, GetNumber, MyNumber
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
 from callbot.schemas.speech import EarsProgress, TurnEnded
+from callbot.schemas.users import (
+    AccessToken,
+    ApiKeyList,
+    ApiKeyRef,
+    CreateApiKey,
+    Done,
+    GetMe,
+    IssueToken,
+    ListApiKeys,
+    Me,
+    NewApiKey,
+    SignedUp,
+    SignUp,
+    UpdateMe,
+)
 
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -106,15 +138,33 @@ BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         B
 CALL_ROUTE      = _ask ("call_route",      "calls.route",                      RouteCall,      CallRoute,  "gateway -> call-router")
 CALL_ADMIT      = _ask ("call_admit",      "calls.admit",                      AdmitStream,    CallBrief,  "gateway -> call-router")
 CALL_REENTER    = _ask ("call_reenter",    "calls.reenter",                    ReenterCall,    CallRoute,  "gateway -> call-router")
-CALL_GET        = _ask ("call_get",        "calls.get",                        CallRef,        CallDetail, "gateway -> call-router")
+CALL_CHECK      = _ask ("call_check",      "calls.check",                      CheckCall,      CallChecked, "gateway -> call-router")
+WEBHOOK_TRY     = _ask ("webhook_try",     "webhooks.try",                     TryWebhook,     WebhookTested, "call-router -> dialog-worker")
+
+# The API
+USER_SIGN_UP    = _ask ("user_sign_up",    "users.sign_up",                    SignUp,         SignedUp,   "gateway -> call-router")
+USER_TOKEN      = _ask ("user_token",      "users.token",                      IssueToken,     AccessToken, "gateway -> call-router")
+USER_GET        = _ask ("user_get",        "users.get",                        GetMe,          Me,         "gateway -> call-router")
+USER_UPDATE     = _ask ("user_update",     "users.update",                     UpdateMe,       Me,         "gateway -> call-router")
+KEY_CREATE      = _ask ("key_create",      "keys.create",                      CreateApiKey,   NewApiKey,  "gateway -> call-router")
+KEY_LIST        = _ask ("key_list",        "keys.list",                        ListApiKeys,    ApiKeyList, "gateway -> call-router")
+KEY_DELETE      = _ask ("key_delete",      "keys.delete",                      ApiKeyRef,      Done,       "gateway -> call-router")
+NUMBER_CONNECT  = _ask ("number_connect",  "numbers.connect",                  ConnectTwilio,  Connected,  "gateway -> call-router")
+NUMBER_GET      = _ask ("number_get",      "numbers.get",                      GetNumber,      MyNumber,   "gateway -> call-router")
+NUMBER_DISCONNECT = _ask("number_disconnect", "numbers.disconnect",            DisconnectNumber, Done,     "gateway -> call-router")
 BOT_CREATE      = _ask ("bot_create",      "bots.create",                      CreateBot,      Bot,        "gateway -> call-router")
 BOT_GET         = _ask ("bot_get",         "bots.get",                         BotRef,         Bot,        "gateway -> call-router")
 BOT_LIST        = _ask ("bot_list",        "bots.list",                        ListBots,       BotPage,    "gateway -> call-router")
 BOT_UPDATE      = _ask ("bot_update",      "bots.update",                      UpdateBot,      Bot,        "gateway -> call-router")
-BOT_DELETE      = _ask ("bot_delete",      "bots.delete",                      BotRef,         Deleted,    "gateway -> call-router")
+BOT_DELETE      = _ask ("bot_delete",      "bots.delete",                      BotRef,         Done,       "gateway -> call-router")
+BOT_TEST        = _ask ("bot_test",        "bots.test_webhook",                TestWebhook,    WebhookTested, "gateway -> call-router")
+VOICE_LIST      = _ask ("voice_list",      "voices.list",                      ListVoices,     VoiceList,  "gateway -> call-router")
+CALL_GET        = _ask ("call_get",        "calls.get",                        CallRef,        CallDetail, "gateway -> call-router")
+CALL_LIST       = _ask ("call_list",       "calls.list",                       ListCalls,      CallPage,   "gateway -> call-router")
+CALL_DELETE     = _ask ("call_delete",     "calls.delete",                     CallRef,        Done,       "gateway -> call-router")
 
 # Remembered
-CALL_EVENT      = _tell("call_event",      "events.{call_id}",                 CallEvent,                  "gateway -> call-router")
+CALL_EVENT      = _tell("call_event",      "events.{call_id}",                 CallEvent,                  "gateway -> call-router, gateway")
 # fmt: on
 
 SUBJECTS: Final[tuple[Subject[Wire], ...]] = tuple(
@@ -131,6 +181,8 @@ class Stream:
     creator: str
     consumers: dict[str, str]
     """Durable name → the service that pulls it."""
+    readers: frozenset[str]
+    """Who reads single messages by their number, without a consumer."""
     max_age_s: int
     max_bytes: int
 
@@ -152,6 +204,7 @@ CALL_EVENTS: Final = Stream(
     subject=CALL_EVENT,
     creator="call-router",
     consumers={"records": "call-router"},
+    readers=frozenset({"gateway"}),
     max_age_s=7 * 24 * 3600,
     max_bytes=256 * 1024 * 1024,
 )
@@ -163,7 +216,23 @@ CALLS: Final = Bucket(
     ttl_s=6 * 3600,
     max_bytes=256 * 1024 * 1024,
 )
+VOICES: Final = Bucket(
+    name="voices",
+    creator="call-router",
+    writers=frozenset({"tts-worker"}),
+    readers=frozenset({"call-router"}),
+    ttl_s=60,
+    max_bytes=8 * 1024 * 1024,
+)
+WEBHOOK_PERMITS: Final = Bucket(
+    name="webhook-permits",
+    creator="call-router",
+    writers=frozenset({"dialog-worker"}),
+    readers=frozenset({"dialog-worker"}),
+    ttl_s=60,
+    max_bytes=32 * 1024 * 1024,
+)
 STREAMS: Final = (CALL_EVENTS,)
-BUCKETS: Final = (CALLS,)
+BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS)
 
 OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}

@@ -1,6 +1,5 @@
 """The directory that one platform keeps its data in."""
 
-import base64
 import errno
 import fcntl
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from callbot.runtime.keyring import new_key
 from callbot.studio.up.problems import CannotStart
 
 
@@ -53,12 +53,11 @@ class DataDir:
             raise ValueError("the data directory is not locked")
         return self._lock.fileno()
 
-    def token_keys(self) -> str:
-        """`kid:base64` of 32 random bytes: made at the first start, the same ever after."""
-        path = self.path / "token-keys"
+    def keys(self, purpose: str) -> str:
+        """A key ring of one random key: made at the first start, the same ever after."""
+        path = self.path / f"{purpose}-keys"
         if not path.exists():
-            key = base64.b64encode(secrets.token_bytes(32)).decode()
-            write_private(path, f"k{secrets.token_hex(4)}:{key}")
+            write_private(path, new_key(f"k{secrets.token_hex(4)}"))
         return path.read_text().strip()
 
     def _take_lock(self) -> None:

@@ -19,11 +19,16 @@ from callbot.studio.up.settings import UpSettings
 LLM_MODEL = "smollm2-135m-instruct"
 SCRIPTED_MODEL = "scripted"
 _ONLY_FOR = {
-    "CALLBOT_TOKEN_KEYS": "call-router",
-    "MONGO_URL": "call-router",
-    "OPENAI_API_KEY": "dialog-worker",
+    "CALLBOT_TOKEN_KEYS": {"call-router"},
+    "CALLBOT_JWT_KEYS": {"call-router"},
+    "CALLBOT_SECRET_KEYS": {"call-router"},
+    "CALLBOT_WEBHOOK_KEYS": {"call-router", "dialog-worker"},
+    "CALLBOT_TWILIO_AUTH_TOKEN": {"call-router"},
+    "MONGO_URL": {"call-router"},
+    "OPENAI_API_KEY": {"dialog-worker"},
 }
 """A service that has no use for a secret does not get it."""
+_KEY_RINGS = ("token", "jwt", "secret", "webhook")
 _DRAIN_S = 2.0
 """Services end well within the 5 s that the whole platform has."""
 
@@ -78,7 +83,7 @@ def _services(
         needs = embedded & ({"nats", "mongo"} if service == "call-router" else {"nats"})
         for replica in range(1, options.replicas + 1):
             port = ports.take()
-            secret_to_it = {k for k, owner in _ONLY_FOR.items() if owner != service}
+            secret_to_it = {k for k, owners in _ONLY_FOR.items() if service not in owners}
             env = {k: v for k, v in common.items() if k not in secret_to_it}
             env |= {"NATS_URL": nats_urls[service], "CALLBOT_HEALTH_PORT": str(port)}
             argv = python(f"callbot.{service.replace('-', '_')}")
@@ -93,7 +98,7 @@ def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[s
         "CALLBOT_AUTH": options.auth,
         "CALLBOT_PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{options.port}",
         "CALLBOT_WEBHOOK_HTTP": "loopback",
-        "CALLBOT_TOKEN_KEYS": data.token_keys(),
+        **{f"CALLBOT_{name.upper()}_KEYS": data.keys(name) for name in _KEY_RINGS},
         "CALLBOT_LOG_FORMAT": "json",
         "CALLBOT_DRAIN_S": str(_DRAIN_S),
     }
