@@ -9,8 +9,9 @@ from callbot.gateway.phrases import load
 from callbot.gateway.playout import Playout
 from callbot.gateway.turns import Turn, Turns
 from callbot.schemas.audio import BotAudio
-from callbot.schemas.calls import CallFact, EndReason, StageFallback, TurnDone, TurnRecord
+from callbot.schemas.calls import CallFact, EndReason, StageFallback, TurnDone
 from callbot.schemas.dialog import TurnAnswered, WebhookStatus
+from callbot.schemas.turn_record import TurnRecord
 from callbot.schemas.webhook import Action
 from tests.samples import CALL_ID, a_brief
 

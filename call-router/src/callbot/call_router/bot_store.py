@@ -6,6 +6,7 @@ from datetime import datetime
 from callbot.call_router.database import SCHEMA_VERSION, Database
 from callbot.schemas.bots import BotStatus, Suggest
 from callbot.schemas.message import BotId, Message, Timestamp, UserId
+from callbot.schemas.turn_taking import Phrases, TurnTaking
 
 
 class StoredBot(Message):
@@ -28,6 +29,10 @@ class StoredBot(Message):
     hints: list[str]
     suggest: Suggest
     max_call_seconds: int
+    turn: TurnTaking = TurnTaking()
+    phrases: Phrases = Phrases()
+    protect_greeting: bool = False
+    record: bool = False
 
 
 class BotStore:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from callbot.schemas.calls import StageTimes, TurnRecord
 from callbot.schemas.dialog import TurnAnswered, TurnOpened
+from callbot.schemas.turn_record import StageTimes, TurnRecord
 from callbot.schemas.webhook import Action, HistoryEntry
 
 HISTORY_ENTRIES = 200

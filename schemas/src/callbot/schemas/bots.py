@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from callbot.schemas.message import BotId, Message, NoNul, Timestamp
+from callbot.schemas.turn_taking import Greeting, Phrases, TurnTaking
 from callbot.schemas.users import AsUser, RateLimit
 from callbot.schemas.webhook import WebhookAnswer
 
@@ -76,7 +77,6 @@ Goal = Annotated[str, _text(1, 2000), NoNul]
 Context = Annotated[str, _text(0, 20_000), NoNul]
 Webhook = Annotated[str, _text(1, 2000), AfterValidator(_absolute_url)]
 Voice = Annotated[str, StringConstraints(max_length=200), AfterValidator(_known_voice)]
-Greeting = Annotated[str, _text(1, 1000), NoNul]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
 """A BCP 47 tag (RFC 5646), without extensions and private use."""
 E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
@@ -101,6 +101,12 @@ class BotDefinition(Message):
     webhook_secret: WebhookSecret | None = None
     """Made by us when absent; shown once, in the answer to the creation."""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
+    turn: TurnTaking = TurnTaking()
+    phrases: Phrases = Phrases()
+    protect_greeting: bool = False
+    """The greeting cannot be interrupted."""
+    record: bool = False
+    """Both sides are recorded; `GET /v1/calls/{id}/recording`."""
 
 
 class BotPatch(Message):
@@ -119,6 +125,10 @@ class BotPatch(Message):
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
     webhook_secret: WebhookSecret = ""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
+    turn: TurnTaking = TurnTaking()
+    phrases: Phrases = Phrases()
+    protect_greeting: bool = False
+    record: bool = False
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
     default: bool = False
     """True: calls of the number that name no bot go to this one from now on."""
@@ -147,6 +157,10 @@ class Bot(Message):
     hints: list[str]
     suggest: Suggest
     max_call_seconds: int
+    turn: TurnTaking
+    phrases: Phrases
+    protect_greeting: bool
+    record: bool
     status: BotStatus
     default: bool
     """Calls of the number that name no bot go to this one."""

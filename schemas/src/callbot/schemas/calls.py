@@ -7,6 +7,8 @@ from pydantic import Field, StringConstraints
 
 from callbot.schemas.bots import Suggest
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
+from callbot.schemas.turn_record import TurnRecord
+from callbot.schemas.turn_taking import Phrases, TurnTaking
 from callbot.schemas.users import AsUser
 from callbot.schemas.webhook import Action, HistoryEntry
 
@@ -38,6 +40,10 @@ class CallBrief(Message):
     hints: list[str]
     suggest: Suggest
     max_call_seconds: int
+    turn: TurnTaking = TurnTaking()
+    phrases: Phrases = Phrases()
+    protect_greeting: bool = False
+    record: bool = False
 
     def for_role(self, role: str) -> "CallBrief":
         """What the holder of a seat needs: only the mind learns the webhook, its secret and who calls."""
@@ -131,41 +137,6 @@ class CallState(StrEnum):
     CLOSING = "closing"
     """A hang-up or transfer is pending: its sentence may not have been heard yet."""
     ENDED = "ended"
-
-
-class StageTimes(Message):
-    """Where the time of one turn went, in milliseconds; None where a stage had no part in it."""
-
-    endpointing_ms: float | None = None
-    """From the last speech of the caller to the end of the turn."""
-    stt_ms: float | None = None
-    """What the final transcript cost, most of it inside `endpointing_ms`."""
-    llm_first_token_ms: float | None = None
-    llm_ms: float | None = None
-    webhook_ms: float | None = None
-    answer_ms: float | None = None
-    """From the opened turn to its answer, hand-overs included."""
-    tts_first_audio_ms: float | None = None
-    """From the sentence handed to the mouth to its first audio at the gateway."""
-    voice_to_voice_ms: float | None = None
-    """From the last speech of the caller to the first audio sent to them, at the gateway."""
-
-
-class TurnRecord(Message):
-    """One turn as it is remembered."""
-
-    number: int
-    input: Literal["greeting", "speech", "dtmf"]
-    user_text: str = ""
-    suggestion: str = ""
-    say: str = ""
-    heard: str = ""
-    """What the caller really heard of `say`."""
-    action: Action = Action.CONTINUE
-    source: Literal["greeting", "webhook", "suggestion", "apology", "none"] = "none"
-    webhook_status: str = ""
-    errors: list[str] = []
-    times: StageTimes = StageTimes()
 
 
 class CallJournal(Message):

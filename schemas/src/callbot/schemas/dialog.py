@@ -22,10 +22,38 @@ class TurnOpened(Message):
     """Since the end of the turn, when this was sent: hand-overs eat into the same deadlines."""
 
 
+class TurnForeseen(Message):
+    """The turn that is probably coming: think about it, say and call nothing. The same words keep the run."""
+
+    epoch: int
+    number: int
+    user_text: str
+    history: list[HistoryEntry]
+
+
+class TurnWithdrawn(Message):
+    """The caller speaks on: what was foreseen of this turn is not needed."""
+
+    epoch: int
+    number: int
+
+
+class PrepareSentence(Message):
+    """The first sentence of a suggestion: worth synthesising, not to be heard before it is asked for."""
+
+    number: int
+    """Of the turn."""
+    text: str
+
+
 class TurnCancelled(Message):
     """This turn and all before it are over: stop thinking, stop speaking, say nothing more of them."""
 
     number: int
+
+
+Speculation = Literal["none", "used", "restarted"]
+"""What became of the run that was started for a foreseen turn; `restarted`: the words had changed."""
 
 
 class WebhookStatus(StrEnum):
@@ -61,6 +89,9 @@ class TurnAnswered(Message):
     llm_error: str = ""
     llm_first_token_ms: float | None = None
     llm_ms: float | None = None
+    speculation: Speculation = "none"
+    won_ms: float = 0
+    """How long the model had run before the turn was opened."""
 
 
 class SaySentence(Message):

@@ -1,5 +1,7 @@
 """What the ears tell the gateway."""
 
+from enum import StrEnum
+
 from callbot.schemas.message import Message
 
 
@@ -27,5 +29,61 @@ class TurnEnded(Message):
     ended_at_ms: int
     """Position in the stream at which the turn was judged to be over."""
     stt_ms: float
+    waited_for: str = ""
+    """Which signal has ended the turn, or kept it open longest: for the record and the bench."""
     error: str = ""
     """Why there is no text, when a provider failed."""
+
+
+class SpeechConfirmed(Message):
+    """The caller has begun to speak, or makes a sound like speech. If the bot is audible, it stops."""
+
+    epoch: int
+    from_seq: int
+    """Where this utterance begins; it names the utterance in what follows."""
+    at_ms: int
+    """Position in the stream of the first speech."""
+
+
+class SpeechVerdict(StrEnum):
+    SPEECH = "speech"
+    """Words: the turn that the bot was in is over."""
+    BACKCHANNEL = "backchannel"
+    """Nothing but "mm-hm", "yeah", "okay": if the bot was speaking it goes on."""
+    NOISE = "noise"
+    """A cough, a bang, a hum, an echo."""
+
+
+class SpeechJudged(Message):
+    """What the sound was. `speech` comes as soon as it is sure; the others when the sound has ended."""
+
+    epoch: int
+    from_seq: int
+    verdict: SpeechVerdict
+    sound_ended_at_ms: int | None
+    """Position in the stream; None while it goes on."""
+
+
+class InterimTranscript(Message):
+    """What was said so far of an utterance that goes on. May change; never acted upon but shown."""
+
+    epoch: int
+    from_seq: int
+    text: str
+
+
+class TurnEager(Message):
+    """The turn is probably over: its words are worth thinking about. `TurnResumed` takes it back."""
+
+    epoch: int
+    from_seq: int
+    text: str
+    speech_ended_at_ms: int
+    stt_ms: float
+
+
+class TurnResumed(Message):
+    """It was a pause: the caller speaks on."""
+
+    epoch: int
+    from_seq: int

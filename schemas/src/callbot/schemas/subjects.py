@@ -36,11 +36,29 @@ from callbot.schemas.calls import (
     ReenterCall,
     RouteCall,
 )
-from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnAnswered, TurnCancelled, TurnOpened
+from callbot.schemas.dialog import (
+    PrepareSentence,
+    SaySentence,
+    SentenceFailed,
+    TurnAnswered,
+    TurnCancelled,
+    TurnForeseen,
+    TurnOpened,
+    TurnWithdrawn,
+)
 from callbot.schemas.message import Receipt, Wire
 from callbot.schemas.numbers import Connected, ConnectTwilio, DisconnectNumber, GetNumber, MyNumber
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
-from callbot.schemas.speech import EarsProgress, TurnEnded
+from callbot.schemas.speech import (
+    EarsProgress,
+    InterimTranscript,
+    SpeechConfirmed,
+    SpeechJudged,
+    TurnEager,
+    TurnEnded,
+    TurnResumed,
+)
+from callbot.schemas.turn_taking import SpeakPhrases
 from callbot.schemas.users import (
     AccessToken,
     ApiKeyList,
@@ -130,6 +148,14 @@ TURN_ENDED      = _ask ("turn_ended",      "call.{call_id}.turn.ended",        T
 TURN_OPENED     = _ask ("turn_opened",     "call.{call_id}.turn.opened",       TurnOpened,     Receipt,    "gateway -> dialog-worker")
 TURN_CANCELLED  = _tell("turn_cancelled",  "call.{call_id}.turn.cancelled",    TurnCancelled,              "gateway -> dialog-worker, tts-worker")
 TURN_ANSWERED   = _ask ("turn_answered",   "call.{call_id}.turn.answered",     TurnAnswered,   Receipt,    "dialog-worker -> gateway")
+SPEECH_CONFIRMED = _tell("speech_confirmed", "call.{call_id}.speech.confirmed", SpeechConfirmed,           "stt-worker -> gateway")
+SPEECH_JUDGED   = _tell("speech_judged",   "call.{call_id}.speech.judged",     SpeechJudged,               "stt-worker -> gateway")
+TRANSCRIPT_INTERIM = _tell("transcript_interim", "call.{call_id}.transcript.interim", InterimTranscript,   "stt-worker -> gateway")
+TURN_EAGER      = _tell("turn_eager",      "call.{call_id}.turn.eager",        TurnEager,                  "stt-worker -> gateway")
+TURN_RESUMED    = _tell("turn_resumed",    "call.{call_id}.turn.resumed",      TurnResumed,                "stt-worker -> gateway")
+TURN_FORESEEN   = _tell("turn_foreseen",   "call.{call_id}.turn.foreseen",     TurnForeseen,               "gateway -> dialog-worker")
+TURN_WITHDRAWN  = _tell("turn_withdrawn",  "call.{call_id}.turn.withdrawn",    TurnWithdrawn,              "gateway -> dialog-worker")
+SENTENCE_PREPARE = _tell("sentence_prepare", "call.{call_id}.sentence.prepare", PrepareSentence,           "dialog-worker -> tts-worker")
 SAY_SENTENCE    = _ask ("say_sentence",    "call.{call_id}.sentence.say",      SaySentence,    Receipt,    "gateway -> tts-worker")
 SENTENCE_FAILED = _ask ("sentence_failed", "call.{call_id}.sentence.failed",   SentenceFailed, Receipt,    "tts-worker -> gateway")
 BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         BotAudio,                   "tts-worker -> gateway")
@@ -140,6 +166,8 @@ CALL_ADMIT      = _ask ("call_admit",      "calls.admit",                      A
 CALL_REENTER    = _ask ("call_reenter",    "calls.reenter",                    ReenterCall,    CallRoute,  "gateway -> call-router")
 CALL_CHECK      = _ask ("call_check",      "calls.check",                      CheckCall,      CallChecked, "gateway -> call-router")
 WEBHOOK_TRY     = _ask ("webhook_try",     "webhooks.try",                     TryWebhook,     WebhookTested, "call-router -> dialog-worker")
+
+PHRASES_SPEAK   = _ask ("phrases_speak",   "phrases.speak",                    SpeakPhrases,   Receipt,    "call-router, gateway -> tts-worker")
 
 # The API
 USER_SIGN_UP    = _ask ("user_sign_up",    "users.sign_up",                    SignUp,         SignedUp,   "gateway -> call-router")
@@ -232,7 +260,15 @@ WEBHOOK_PERMITS: Final = Bucket(
     ttl_s=60,
     max_bytes=32 * 1024 * 1024,
 )
+PHRASES: Final = Bucket(
+    name="phrases",
+    creator="call-router",
+    writers=frozenset({"tts-worker"}),
+    readers=frozenset({"gateway", "tts-worker"}),
+    ttl_s=30 * 24 * 3600,
+    max_bytes=512 * 1024 * 1024,
+)
 STREAMS: Final = (CALL_EVENTS,)
-BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS)
+BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES)
 
 OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}
