@@ -5,6 +5,15 @@ from enum import StrEnum
 from callbot.schemas.message import Message
 
 
+class SpeechVerdict(StrEnum):
+    SPEECH = "speech"
+    """Words: the turn that the bot was in is over."""
+    BACKCHANNEL = "backchannel"
+    """Nothing but "mm-hm", "yeah", "okay": if the bot was speaking it goes on."""
+    NOISE = "noise"
+    """A cough, a bang, a hum, an echo."""
+
+
 class EarsProgress(Message):
     """A sign of life, and what would have to be heard again by another holder."""
 
@@ -29,6 +38,8 @@ class TurnEnded(Message):
     ended_at_ms: int
     """Position in the stream at which the turn was judged to be over."""
     stt_ms: float
+    verdict: SpeechVerdict = SpeechVerdict.SPEECH
+    """`noise`: no words and hardly any voice; nobody need ask for it again."""
     waited_for: str = ""
     """Which signal has ended the turn, or kept it open longest: for the record and the bench."""
     error: str = ""
@@ -43,15 +54,6 @@ class SpeechConfirmed(Message):
     """Where this utterance begins; it names the utterance in what follows."""
     at_ms: int
     """Position in the stream of the first speech."""
-
-
-class SpeechVerdict(StrEnum):
-    SPEECH = "speech"
-    """Words: the turn that the bot was in is over."""
-    BACKCHANNEL = "backchannel"
-    """Nothing but "mm-hm", "yeah", "okay": if the bot was speaking it goes on."""
-    NOISE = "noise"
-    """A cough, a bang, a hum, an echo."""
 
 
 class SpeechJudged(Message):

@@ -7,7 +7,9 @@ from callbot.runtime.lease import Lease
 from callbot.runtime.seat import SeatHolder
 from callbot.schemas.seats import Role
 from callbot.schemas.subjects import EARS_OFFER
+from callbot.stt_worker.interims import InterimBudget
 from callbot.stt_worker.listening import CallEars
+from callbot.stt_worker.prosody import Prosody
 from callbot.stt_worker.recognizer import Recognizer
 from callbot.stt_worker.settings import Settings
 from callbot.stt_worker.voice_activity import EnergyJudge, Judge, VoiceActivity
@@ -22,11 +24,14 @@ def judge_for(settings: Settings) -> Judge:
     return SileroJudge(settings.vad_model)
 
 
-def ears(bus: Bus, detection: VoiceActivity, recognizer: Recognizer, settings: Settings) -> SeatHolder:
+def ears(
+    bus: Bus, detection: VoiceActivity, recognizer: Recognizer, prosody: Prosody, settings: Settings
+) -> SeatHolder:
     """The seats of this worker; it stops beating when its models are stuck."""
+    budget = InterimBudget(settings.interim_share)
 
     def take(lease: Lease) -> CallEars:
-        return CallEars(lease, bus, detection, recognizer, settings)
+        return CallEars(lease, bus, detection, recognizer, prosody, budget, settings)
 
     return SeatHolder(
         bus,

@@ -3,7 +3,7 @@
 SILENT   ── voiced for BEGIN_MS ───────▶ SPEAKING
 SPEAKING ── silent for QUIET_MS ───────▶ QUIET
 QUIET    ── voiced for RESUME_MS ──────▶ SPEAKING
-QUIET    ── silent for end_silence_ms ─▶ SILENT: the turn has ended
+QUIET    ── silent as `wait_until` ────▶ SILENT: the turn has ended
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ SPEECH_UNTIL: Final = 0.35
 BEGIN_MS: Final = 96
 """A click lasts one or two chunks of 32 ms, the vowel of "no" five."""
 RESUME_MS: Final = 64
-QUIET_MS: Final = 96
+QUIET_MS: Final = 64
+"""A stop consonant closes for 50 to 100 ms: some of these silences are inside a word, and cost a decode."""
 LEAD_MS: Final = 300
 """Kept before the first voiced chunk: soft consonants lie there."""
 LONG_SHARE: Final = 0.9
@@ -26,6 +27,8 @@ LONG_SHARE: Final = 0.9
 @dataclass(frozen=True, slots=True)
 class Began:
     from_ms: int
+    """Its lead included."""
+    voiced_from_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class WentQuiet:
 
     from_ms: int
     to_ms: int
+    speech_ended_at_ms: int
+    voiced_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,8 @@ class EndOfTurn:
     def __init__(
         self, *, end_silence_ms: int = 500, max_utterance_ms: int = 20_000, from_ms: int = 0
     ) -> None:
-        self._end_silence_ms = end_silence_ms
+        """`end_silence_ms` holds until `wait_until` knows better, anew at every silence."""
+        self._end_silence_ms = self._wanted_ms = end_silence_ms
         self._max_utterance_ms = max_utterance_ms
         self._state = _State.SILENT
         self._settled_ms = from_ms
@@ -78,6 +84,18 @@ class EndOfTurn:
     def in_progress_from_ms(self) -> int | None:
         """Where the utterance in progress began, its lead included."""
         return None if self._state is _State.SILENT else self._from_ms
+
+    @property
+    def is_speaking(self) -> bool:
+        return self._state is _State.SPEAKING
+
+    def wait_until(self, silence_ms: int) -> Ended | None:
+        """In this silence the turn ends after so much of it; now, when that much has passed."""
+        if self._state is not _State.QUIET:
+            return None
+        self._wanted_ms = silence_ms
+        silent_ms = self._last_ms - self._speech_ended_at_ms
+        return self._end(self._last_ms) if self._voiced_since_ms is None and silent_ms >= silence_ms else None
 
     def hear(self, end_ms: int, probability: float) -> Happening | None:
         """One chunk that ends at `end_ms`; it began where the one before it ended."""
@@ -107,7 +125,7 @@ class EndOfTurn:
         self._from_ms = max(self._settled_ms, since_ms - LEAD_MS)
         self._speech_ended_at_ms = end_ms
         self._voiced_ms = end_ms - since_ms
-        return Began(self._from_ms)
+        return Began(self._from_ms, since_ms)
 
     def _while_speaking(self, begin_ms: int, end_ms: int) -> Happening | None:
         if self._voiced_since_ms is not None:
@@ -119,13 +137,14 @@ class EndOfTurn:
         if end_ms - self._from_ms >= LONG_SHARE * self._max_utterance_ms:
             return self._end(end_ms)
         self._state = _State.QUIET
-        return WentQuiet(self._from_ms, end_ms)
+        self._wanted_ms = self._end_silence_ms
+        return WentQuiet(self._from_ms, end_ms, self._speech_ended_at_ms, self._voiced_ms)
 
     def _while_quiet(self, begin_ms: int, end_ms: int) -> Happening | None:
         since_ms = self._voiced_since_ms
         if since_ms is None:
             silent_ms = end_ms - self._speech_ended_at_ms
-            return self._end(end_ms) if silent_ms >= self._end_silence_ms else None
+            return self._end(end_ms) if silent_ms >= self._wanted_ms else None
         if end_ms - since_ms < RESUME_MS:
             return None
         self._state = _State.SPEAKING

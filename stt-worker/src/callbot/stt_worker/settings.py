@@ -15,7 +15,13 @@ class Settings(ServiceSettings):
     vad: Literal["silero", "energy"] = "silero"
     """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
     end_silence_ms: int = Field(500, gt=QUIET_MS, le=5000)
-    """A turn is over after this much silence."""
+    """A turn is over after this much silence while nothing is known of its words."""
+    prosody: Literal["auto", "smart-turn", "off"] = "auto"
+    """`auto`: Smart Turn where it is installed."""
+    prosody_model: Path | None = None
+    """Smart Turn's ONNX; by default the one that the package pipecat-ai carries."""
+    interim_share: float = Field(0.25, ge=0, le=1)
+    """Of one core, for transcripts of speech that goes on, all calls together. 0: none."""
     max_utterance_ms: int = Field(20_000, ge=2000, le=28_000)
     """Longer speech is ended by force."""
     room: int = Field(64, ge=1)

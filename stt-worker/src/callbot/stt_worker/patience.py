@@ -1,0 +1,46 @@
+"""How long a caller may be silent before the turn is over: words, prosody and the bot's bounds. Pure."""
+
+from typing import Final
+
+from callbot.schemas.turn_taking import TurnTaking
+from callbot.stt_worker.words import Completeness
+
+UNKNOWN_MS: Final = 500
+"""While neither words nor prosody are known."""
+UNFINISHED_MS: Final = 900
+SURE: Final = 0.8
+LIKELY: Final = 0.5
+UNLIKELY: Final = 0.15
+
+WITHOUT_PROSODY: Final = {Completeness.DONE: 350, Completeness.UNSURE: 500}
+
+
+def silence_wanted_ms(words: Completeness, finished: float | None, bounds: TurnTaking) -> tuple[int, str]:
+    """The silence that ends the turn, and the signal that decided.
+
+    `finished`: probability that the turn is over as its sound tells (Smart Turn), None where there is none.
+    """
+    wanted_ms, why = _wanted(words, finished)
+    if wanted_ms == 0:
+        return bounds.min_silence_ms, why
+    longest_ms = max(bounds.min_silence_ms, bounds.max_silence_ms)
+    if words is Completeness.COUNTING:
+        return longest_ms, why
+    return min(longest_ms, max(bounds.min_silence_ms, wanted_ms)), why
+
+
+def _wanted(words: Completeness, finished: float | None) -> tuple[int, str]:
+    """Milliseconds, 0 for the shortest."""
+    if words is Completeness.COUNTING:
+        return UNFINISHED_MS, "counting"
+    if words is Completeness.INCOMPLETE:
+        return UNFINISHED_MS, "words"
+    if finished is None:
+        return WITHOUT_PROSODY[words], "words"
+    if finished < UNLIKELY:
+        return UNFINISHED_MS, "prosody"
+    if finished < LIKELY:
+        return (550 if words is Completeness.DONE else 700), "prosody"
+    if finished < SURE:
+        return (350 if words is Completeness.DONE else 450), "prosody"
+    return (0 if words is Completeness.DONE else 350), "all"
