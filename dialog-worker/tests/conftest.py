@@ -53,6 +53,7 @@ def settings_with() -> Callable[..., Settings]:
         given: dict[str, object] = {
             "openai_base_url": "http://127.0.0.1:9/v1",
             "openai_model": "tiny",
+            "llm_warm": False,
             "webhook_http": "loopback",
             "webhook_keys": WEBHOOK_KEYS,
         }

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from callbot.dialog_worker.answering import Answering
+from callbot.dialog_worker.foreseeing import Thought
 from callbot.dialog_worker.providers.openai_compatible import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
@@ -87,7 +88,9 @@ def think(
         }
         async with open_answering(settings_with(**(given | settings))) as answering:
             whose = brief_with(**({"webhook": customer.url} | (brief or {})))
-            return await asyncio.wait_for(answering.answer(whose, turn_with(elapsed_ms=elapsed_ms)), 10)
+            turn = turn_with(elapsed_ms=elapsed_ms)
+            thought = Thought(answering.suggest(whose, turn.history, turn.user_text))
+            return await asyncio.wait_for(answering.answer(whose, turn, thought), 10)
 
     return think
 
@@ -107,6 +110,16 @@ async def test_the_webhook_gets_the_complete_suggestion(vendor: Any, customer: C
     assert answered.suggestion == "Sure. For when?"
     assert (answered.webhook_status, answered.llm_error) == (WebhookStatus.OK, "")
     assert None not in (answered.webhook_ms, answered.llm_first_token_ms, answered.llm_ms)
+
+
+async def test_a_suggestion_that_the_webhook_takes_over_keeps_its_sentences(
+    vendor: Any, customer: Customer, think: Turn
+) -> None:
+    vendor.says("First line\nSecond line. Third.")
+    customer.answer = {"say": "First line Second line. Third."}
+    assert (await think()).sentences == ["First line", "Second line.", "Third."]
+    customer.answer = {"say": "First line Second line. Fourth."}
+    assert (await think()).sentences == ["First line Second line.", "Fourth."]
 
 
 async def test_after_a_while_it_gets_the_whole_sentences_there_are(

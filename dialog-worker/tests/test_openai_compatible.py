@@ -164,3 +164,27 @@ async def test_the_connection_is_kept_between_turns(vendor: Any, serve: Any, set
         for _ in range(3):
             assert [p async for p in model.reply(MESSAGES)] == ["Hi."]
     assert len(peers) <= 2, "one for the warm-up at the start, at most one more beside it"
+
+
+async def test_reading_ahead_asks_for_one_token_with_the_same_beginning(
+    vendor: Any, settings: Settings
+) -> None:
+    vendor.says("Hel", finish="length")
+    async with open_language_model(settings) as model:
+        await model.read_ahead(MESSAGES)
+    (asked,) = vendor.requests
+    assert asked["max_completion_tokens"] == 1
+    assert asked["messages"] == [{"role": m.role, "content": m.content} for m in MESSAGES]
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_a_server_that_reads_nothing_ahead_is_no_trouble(
+    vendor: Any, settings: Settings, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    vendor.refusal = web.json_response({}, status=status)
+    async with open_language_model(settings) as model:
+        await model.read_ahead(MESSAGES)
+    vendor.refusal, vendor.script = None, [b"data: {oops\n\n"]
+    async with open_language_model(settings) as model:
+        await model.read_ahead(MESSAGES)
+    assert not [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")]

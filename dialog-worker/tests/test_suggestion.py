@@ -46,3 +46,13 @@ async def test_a_reply_without_words_is_said_to_be_one() -> None:
     suggestion = Suggestion(model.reply(), max_sentences=3)
     await suggestion.wait_complete(NEVER_S)
     assert (suggestion.sentences, suggestion.error) == ([], "llm_empty: no words in the reply")
+
+
+async def test_the_first_whole_sentence_is_told_once() -> None:
+    model, told = Model(), list[str]()
+    suggestion = Suggestion(model.reply(), max_sentences=3, on_first=told.append)
+    for piece in ("Su", "re. For", " when? And", None):
+        model.pieces.put_nowait(piece)
+    await suggestion.wait_complete(NEVER_S)
+    assert suggestion.sentences == ["Sure.", "For when?", "And"]
+    assert told == ["Sure."]

@@ -1,116 +1,11 @@
 """One conversation, told event by event; the line and the owner only write down what reaches them."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
-from callbot.gateway.conversation import Conversation
-from callbot.gateway.phrases import load
-from callbot.gateway.playout import Playout
-from callbot.gateway.turns import Turn, Turns
 from callbot.schemas.audio import BotAudio
-from callbot.schemas.calls import CallFact, EndReason, StageFallback, TurnDone
-from callbot.schemas.dialog import TurnAnswered, WebhookStatus
-from callbot.schemas.turn_record import TurnRecord
+from callbot.schemas.calls import StageFallback
 from callbot.schemas.webhook import Action
-from tests.samples import CALL_ID, a_brief
-
-PHRASES = load()
-
-
-@dataclass
-class Room:
-    """Everything around one conversation."""
-
-    now_ms: float = 0.0
-    heard: bytes = b""
-    marks: list[str] = field(default_factory=list)
-    clears: int = 0
-    opened: list[int] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
-    waiting: int = 0
-    facts: list[CallFact] = field(default_factory=list)
-    ended: EndReason | None = None
-    transfer_to: str | None = None
-
-    def __post_init__(self) -> None:
-        self.talk = Conversation(
-            a_brief(transfer_to=self.transfer_to),
-            Turns(CALL_ID),
-            Playout(),
-            self,
-            PHRASES,
-            self,
-            lambda: self.now_ms,
-        )
-
-    def audio(self, payload: bytes) -> None:
-        self.heard += payload
-
-    def mark(self, name: str) -> None:
-        self.marks.append(name)
-
-    def clear(self) -> None:
-        self.clears += 1
-
-    def hang_up(self) -> None:
-        raise AssertionError("the owner hangs up, not the conversation")
-
-    def turn_opened(self, turn: Turn) -> None:
-        self.opened.append(turn.number)
-
-    def turn_cancelled(self, number: int) -> None:
-        self.cancelled.append(number)
-
-    def turn_closed(self) -> None:
-        pass
-
-    def sentences_waiting(self) -> None:
-        self.waiting += 1
-
-    def tell(self, fact: CallFact) -> None:
-        self.facts.append(fact)
-
-    def finished(self, reason: EndReason) -> None:
-        self.ended = reason
-
-    @property
-    def records(self) -> list[TurnRecord]:
-        return [f.turn for f in self.facts if isinstance(f, TurnDone)]
-
-    def mouth_says(self, turn: int, sentence: int = 0, length_ms: int = 500) -> None:
-        audio = b"\x10" * (length_ms * 8)
-        self.talk.bot_audio(BotAudio(1, turn, sentence, 0, audio))
-        self.talk.bot_audio(BotAudio(1, turn, sentence, len(audio), b"", len(audio)))
-
-    def time_passes(self, ms: int) -> None:
-        """Twilio plays and echoes marks."""
-        for _ in range(ms // 20):
-            self.now_ms += 20
-            self.talk.pump()
-        for name in self.marks:
-            self.talk.mark_echoed(name)
-
-    def greeted(self) -> "Room":
-        self.talk.greet("Hello!")
-        self.mouth_says(0)
-        self.time_passes(700)
-        return self
-
-
-def answer(
-    number: int, say: str = "Fine.", action: Action = Action.CONTINUE, sentences: list[str] | None = None
-) -> TurnAnswered:
-    return TurnAnswered(
-        epoch=1,
-        turn_id=f"{CALL_ID}.{number}",
-        number=number,
-        say=say,
-        sentences=[say] if sentences is None else sentences,
-        action=action,
-        source="webhook" if say else "none",
-        webhook_status=WebhookStatus.OK if say else WebhookStatus.TIMEOUT,
-    )
+from tests.room import PHRASES, Room, answer
 
 
 def test_greeting_then_a_turn_and_the_history_as_it_was_heard() -> None:
@@ -199,9 +94,7 @@ def test_the_action_comes_after_the_last_word_was_heard(action: Action, ending: 
     room.talk.open_turn("speech", "Bye", room.now_ms)
     room.talk.take(answer(1, "Goodbye!", action))
     room.mouth_says(1, length_ms=1000)
-    for _ in range(20):
-        room.now_ms += 20
-        room.talk.pump()
+    room.time_passes(900)
     assert room.ended is None and room.talk.is_closing
     room.time_passes(700)
     assert room.ended == ending
@@ -272,8 +165,10 @@ def test_noise_asks_again_without_ending_the_call_until_it_never_stops() -> None
     room = Room().greeted()
     for _ in range(5):
         room.talk.open_turn("speech", "", room.now_ms)
+        room.heard = b""
         room.talk.ask_again()
         room.time_passes(5000)
+        assert room.heard == PHRASES["not_understood"].audio
         assert room.ended is None
     assert room.opened == []
     room.talk.open_turn("speech", "", room.now_ms)

@@ -170,3 +170,105 @@ def test_a_dropped_sentence_does_not_hold_up_the_next() -> None:
     whole(p, 1, ms(100, 2), 0)
     p.drop(0)
     assert sent(p.due(0)) == ms(100, 2)
+
+
+def test_a_pause_is_silence_at_once_and_goes_on_from_the_byte_that_was_heard() -> None:
+    p = playing("One two three four five.")
+    audio = bytes(range(256)) * 63
+    whole(p, 0, audio, 0)
+    p.due(0)
+    assert p.pause(330) == [SendClear()]
+    assert p.due(340) == [] and not p.is_audible(340) and p.silent_since_ms(9000, 0) is None
+    assert p.unheard_ms(9000) == len(audio) / 8 - 330
+    got, now = sent(p.resume(5000)), 5000.0
+    while not p.is_over(now) and now < 20_000:
+        now += 40
+        got += sent(p.due(now))
+    assert got == audio[330 * 8 :]
+    assert p.heard_text(now) == "One two three four five."
+
+
+def test_audio_that_arrives_in_a_pause_waits_for_its_end() -> None:
+    p = playing("One.", "Two.")
+    whole(p, 0, ms(300, 1), 0)
+    p.due(0)
+    p.pause(100)
+    whole(p, 1, ms(200, 2), 150)
+    assert p.due(200) == []
+    effects = p.resume(400)
+    assert sent(effects) == ms(200, 1) + ms(200, 2)
+    assert marks(effects) == ["3:0:1", "3:1:1"]
+
+
+def test_a_mark_from_before_the_pause_says_nothing_about_what_is_sent_after_it() -> None:
+    p = playing("one two three four")
+    whole(p, 0, ms(500), 0)
+    p.due(0)
+    p.pause(100)
+    p.mark_echoed("3:0:0")
+    p.resume(200)
+    p.mark_echoed("3:0:0")
+    assert not p.is_over(300) and p.heard_text(300) == "one"
+    p.mark_echoed("3:0:1")
+    assert p.is_over(650)
+
+
+def test_a_second_pause_counts_what_was_heard_between_the_two() -> None:
+    p = playing("one two three four five")
+    whole(p, 0, ms(1000), 0)
+    p.due(0)
+    p.pause(200)
+    p.resume(1000)
+    assert p.pause(1300) == [SendClear()]
+    assert p.unheard_ms(1300) == 500
+    assert p.pause(1300) == []
+
+
+def test_a_sentence_that_is_said_again_by_another_mouth_in_a_pause_is_said_from_its_start() -> None:
+    p = playing("One two three.")
+    p.add(BotAudio(9, 3, 0, 0, ms(500, 1)), 0)
+    p.due(0)
+    p.pause(300)
+    assert whole(p, 0, ms(400, 7), 350, epoch=10) == []
+    assert sent(p.resume(600)) == ms(400, 7)
+
+
+def test_silence_is_counted_from_the_end_of_a_pause() -> None:
+    p = playing("One.")
+    p.add(BotAudio(9, 3, 0, 0, ms(100)), 0)
+    p.due(0)
+    p.pause(50)
+    p.resume(1500)
+    p.due(1500)
+    assert p.silent_since_ms(5000, 0) == 1550
+
+
+def aside(text: str = "One moment.") -> Sentence:
+    return Sentence(3, 99, text, aside=True)
+
+
+def test_an_aside_is_said_to_its_end_before_the_answer_and_is_no_part_of_it() -> None:
+    p = playing()
+    filler = aside()
+    p.speak(filler, ms(300, 9))
+    p.add_aside(filler)
+    assert sent(p.due(0)) == ms(300, 9) and p.first_audio_at_ms is None
+    assert p.replace([Sentence(3, 0, "Fine.")], 100) == []
+    assert p.aside_sounds(299)
+    whole(p, 0, ms(200, 1), 120)
+    assert sent(p.due(120)) == ms(200, 1) and p.first_audio_at_ms == 120
+    assert p.heard_text(600) == "Fine."
+    assert not p.aside_sounds(301)
+
+
+def test_what_replaces_an_answer_behind_an_aside_leaves_the_aside_whole() -> None:
+    p = playing("Wrong.")
+    filler = aside()
+    p.speak(filler, ms(300, 9))
+    p.add_aside(filler)
+    whole(p, 0, ms(200, 1), 0)
+    p.due(0)
+    apology = Sentence(3, 100, "Sorry.")
+    p.speak(apology, ms(100, 7))
+    assert p.replace([apology], 100) == [SendClear()]
+    assert sent(p.due(100)) == ms(200, 9) + ms(100, 7)

@@ -28,7 +28,7 @@ async def test_a_conversation_as_the_contract_has_it(
     secret = "a-secret-of-our-own"
     bot = await make_bot(webhook_secret=secret, greeting=GREETING)
     async with emulator.dial(bot_id=bot, from_number="+14155550111") as call:
-        await call.hears(GREETING)
+        assert (await call.reply()).texts == (GREETING,)
         await call.says("A table for four")
         assert (await call.reply()).texts == ("I heard A table for four",)
         await call.says("Tomorrow at seven")

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.tts_worker.providers.piper import PiperSynthesizer
+from callbot.tts_worker.providers.piper_child import PiperChild
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, open_synthesizer
+from callbot.tts_worker.urgency import Urgency
 
 VOICE = Voice("piper", "joe", "en-US")
 SENTENCE = "Thank you for calling, your table is booked for seven, see you tonight."
@@ -88,3 +92,51 @@ async def test_a_text_that_kills_twice_is_given_up(piper: PiperSynthesizer) -> N
                 pids.add(pid)
                 os.kill(pid, signal.SIGKILL)
             await anext(chunks)
+
+
+async def test_what_is_spoken_ahead_gives_way_until_it_is_asked_for(piper: PiperSynthesizer) -> None:
+    order: list[str] = []
+
+    async def speak(name: str, urgency: Urgency) -> int:
+        size = 0
+        async with aclosing(piper.speak(LONG, VOICE, urgency)) as chunks:
+            async for chunk in chunks:
+                order.append(name)
+                size += len(chunk)
+        return size
+
+    ahead, asked_for = Urgency(waited_for=False), Urgency(waited_for=False)
+    runs = [speak("ahead", ahead), speak("asked for", asked_for), speak("said", Urgency(waited_for=True))]
+    tasks = [asyncio.create_task(run) for run in runs]
+    while not order:
+        await asyncio.sleep(0)
+    asked_for.rise()
+    sizes = await asyncio.gather(*tasks)
+    assert min(sizes) > 60_000
+    others = [at for at, name in enumerate(order) if name != "ahead"]
+    assert len([name for name in order[: others[-1]] if name == "ahead"]) <= 1, order
+
+
+BUSY_CHILD = """
+import sys, time
+sys.stdin.readline()
+for n in range(30):
+    print('{"id": 99, "end": true}', flush=True)
+    time.sleep(0.05)
+print('{"id": 1, "end": true}', flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("waited_for", [False, True])
+async def test_what_nobody_waits_for_may_take_as_long_as_others_are_served(waited_for: bool) -> None:
+    program = (sys.executable, "-c", BUSY_CHILD)
+    child = PiperChild(await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE))
+    child._reading = asyncio.create_task(child._read_for_ever())
+    pieces = child.pieces("Yes.", skip=0, within_s=0.8, urgency=Urgency(waited_for=waited_for))
+    if waited_for:
+        with pytest.raises(ProviderError, match="too_slow"):
+            await anext(pieces)
+    else:
+        assert [piece async for piece in pieces] == []
+    await child.stop()

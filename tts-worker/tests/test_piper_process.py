@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callbot.tts_worker.providers.piper_process import MAX_PHONEMES, cut
+from callbot.tts_worker.providers.piper_process import MAX_PHONEMES, Desk, Request, cut
 
 PROGRAM = (sys.executable, "-m", "callbot.tts_worker.providers.piper_process")
 HELLO = {"ready": True, "rate_hz": 22050, "name": "joe", "language": "en-US"}
@@ -107,6 +108,42 @@ def test_a_short_text_does_not_wait_for_a_long_one(child: Child) -> None:
     child.ask({"id": 10, "text": "Yes."})
     assert len(child.answers_to(10)) < 6
     assert child.answers_to(9)
+
+
+def test_what_nobody_waits_for_comes_after_what_somebody_waits_for(child: Child) -> None:
+    child.ask({"id": 20, "text": LONG, "ahead": True})
+    child.answer()
+    child.ask({"id": 21, "text": LONG})
+    answers = child.answers_to(21)
+    pieces = [header["id"] for header, _ in answers]
+    # One of the first may have been in work.
+    assert pieces.count(20) <= 1 and pieces.count(21) > 4
+    assert "end" in child.answers_to(20)[-1][0]
+
+
+def test_what_somebody_waits_for_now_waits_no_longer(child: Child) -> None:
+    child.ask({"id": 22, "text": "Yes, of course.", "ahead": True})
+    child.ask({"id": 23, "text": LONG})
+    child.ask({"urgent": 22})
+    assert [header["id"] for header, _ in child.answers_to(22)].count(23) <= 2
+    child.ask({"urgent": 99})
+    assert child.answers_to(23)
+
+
+def test_the_order_of_the_desk() -> None:
+    desk = Desk()
+    desk.add(Request(1, "", 0, dry_at_s=1.0, ahead=True))
+    assert desk.most_urgent().id == 1
+    desk.add(Request(2, "", 0, dry_at_s=time.monotonic() + 100))
+    desk.add(Request(3, "", 0, dry_at_s=0.5, ahead=True, said_s=50.0))
+    assert desk.most_urgent().id == 2
+    desk.hurry(3)
+    assert desk.most_urgent().id == 3, "its listener has 50 s to hear, the other one's 100"
+    desk.hurry(1)
+    assert desk.most_urgent().id == 1
+    desk.drop(1)
+    desk.hurry(1)
+    assert desk.most_urgent().id == 3
 
 
 @pytest.mark.parametrize("text", ["", "...", "[[", "\x00", " \n "])

@@ -29,6 +29,7 @@ from callbot.tts_worker.providers.scripted import ScriptedSynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.speaking import MAX_PAYLOAD_BYTES, Ahead
 from callbot.tts_worker.synthesizer import Voice
+from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 from tests.samples import a_brief
 from tests.servers import Server, url_for
 
@@ -44,8 +45,10 @@ class Patient(ScriptedSynthesizer):
         super().__init__(settings)
         self.closed = asyncio.Event()
 
-    async def speak(self, text: str, voice: Voice) -> AsyncGenerator[bytes, None]:
-        async for chunk in super().speak(text, voice):
+    async def speak(
+        self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
+    ) -> AsyncGenerator[bytes, None]:
+        async for chunk in super().speak(text, voice, urgency):
             yield chunk
         if ENDLESS in text:
             try:

@@ -1,9 +1,11 @@
 """One turn of the caller becomes what the bot says and does."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from callbot.dialog_worker.foreseeing import Thought
 from callbot.dialog_worker.language_model import LanguageModel
 from callbot.dialog_worker.prompt import conversation
 from callbot.dialog_worker.sentences import cut
@@ -14,7 +16,10 @@ from callbot.dialog_worker.webhook_door import WebhookDoor
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnAnswered, TurnOpened, WebhookStatus
-from callbot.schemas.webhook import Action, WebhookAnswer, WebhookRequest
+from callbot.schemas.webhook import Action, HistoryEntry, WebhookAnswer, WebhookRequest
+
+GREETED = "Hello."
+"""What a caller may say first: whatever it is, the model has read what stands before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +30,49 @@ class Answering:
     door: WebhookDoor
     settings: Settings
 
-    async def answer(self, brief: CallBrief, turn: TurnOpened) -> TurnAnswered:
+    async def answer(self, brief: CallBrief, turn: TurnOpened, thought: Thought) -> TurnAnswered:
+        """Stops the thought's run of the model at the end."""
         ended_at_s = time.monotonic() - max(0, turn.elapsed_ms) / 1000
-        suggestion = self._suggest(brief, turn)
+        suggestion = thought.suggestion
         try:
             await suggestion.wait_complete(ended_at_s + self.settings.suggestion_s - time.monotonic())
-            request = _request(brief, turn, suggestion.text)
+            offered = list(suggestion.sentences)
             outcome = await self.door.ask(
-                brief.webhook, brief.sealed_webhook_secret, request, user_id=brief.user_id
+                brief.webhook,
+                brief.sealed_webhook_secret,
+                _request(brief, turn, " ".join(offered)),
+                user_id=brief.user_id,
             )
             if outcome.answer is not None:
-                return _from_webhook(brief, turn, outcome, outcome.answer, request, suggestion)
+                return _from_webhook(brief, turn, outcome, outcome.answer, offered, thought)
             left_s = ended_at_s + self.settings.turn_s - time.monotonic()
             await suggestion.wait_settled(left_s, self.settings.settle_s)
-            return _from_suggestion(turn, outcome, suggestion)
+            return _from_suggestion(turn, outcome, thought)
         finally:
             await suggestion.stop()
 
-    def _suggest(self, brief: CallBrief, turn: TurnOpened) -> Suggestion:
+    def suggest(
+        self,
+        brief: CallBrief,
+        history: Sequence[HistoryEntry],
+        user_text: str,
+        on_first: Callable[[str], None] = lambda sentence: None,
+    ) -> Suggestion:
+        """Runs the model; a bot that wants no suggestions gets an empty one."""
         limit = self.settings.max_sentences
         if brief.suggest is Suggest.OFF:
             return Suggestion(None, max_sentences=limit)
         messages = conversation(
-            brief, turn.history, turn.user_text, history_characters=self.settings.history_characters
+            brief, history, user_text, history_characters=self.settings.history_characters
         )
-        return Suggestion(self.model.reply(messages), max_sentences=limit)
+        return Suggestion(self.model.reply(messages), max_sentences=limit, on_first=on_first)
+
+    async def read_ahead(self, brief: CallBrief) -> None:
+        """Let the model read what all turns of this call begin with, where that is set. Raises nothing."""
+        if self.settings.warms_prompts and brief.suggest is not Suggest.OFF:
+            greeting = [HistoryEntry(role="bot", content=brief.greeting)]
+            limit = self.settings.history_characters
+            await self.model.read_ahead(conversation(brief, greeting, GREETED, history_characters=limit))
 
 
 def nothing_to_say(turn: TurnOpened, error: str) -> TurnAnswered:
@@ -86,9 +109,11 @@ def _from_webhook(
     turn: TurnOpened,
     outcome: WebhookOutcome,
     answer: WebhookAnswer,
-    request: WebhookRequest,
-    suggestion: Suggestion,
+    offered: list[str],
+    thought: Thought,
 ) -> TurnAnswered:
+    """`offered`: the suggestion as the webhook was given it; said as it is, its sentences stay the same."""
+    suggestion = thought.suggestion
     action, detail = answer.action, outcome.detail
     transfer_to = (answer.transfer_to or brief.transfer_to) if action is Action.TRANSFER else None
     if action is Action.TRANSFER and not transfer_to:
@@ -99,21 +124,24 @@ def _from_webhook(
         turn_id=turn.turn_id,
         number=turn.number,
         say=answer.say,
-        sentences=cut(answer.say),
+        sentences=offered if answer.say == " ".join(offered) else cut(answer.say),
         action=action,
         transfer_to=transfer_to,
         source="webhook",
-        suggestion=request.llm_suggestion,
+        suggestion=" ".join(offered),
         webhook_status=outcome.status,
         webhook_detail=detail,
         webhook_ms=outcome.ms,
         llm_error=suggestion.error,
         llm_first_token_ms=suggestion.first_token_ms,
         llm_ms=suggestion.ms,
+        speculation=thought.speculation,
+        won_ms=thought.won_ms,
     )
 
 
-def _from_suggestion(turn: TurnOpened, outcome: WebhookOutcome, suggestion: Suggestion) -> TurnAnswered:
+def _from_suggestion(turn: TurnOpened, outcome: WebhookOutcome, thought: Thought) -> TurnAnswered:
+    suggestion = thought.suggestion
     return TurnAnswered(
         epoch=turn.epoch,
         turn_id=turn.turn_id,
@@ -128,4 +156,6 @@ def _from_suggestion(turn: TurnOpened, outcome: WebhookOutcome, suggestion: Sugg
         llm_error=suggestion.error,
         llm_first_token_ms=suggestion.first_token_ms,
         llm_ms=suggestion.ms,
+        speculation=thought.speculation,
+        won_ms=thought.won_ms,
     )

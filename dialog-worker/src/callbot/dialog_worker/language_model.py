@@ -21,3 +21,9 @@ class LanguageModel(Protocol):
         The message of an error never carries words of the conversation.
         """
         ...
+
+    async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
+        """Have the server read a conversation that begins like those to come, for its prefix cache.
+
+        Whoever needs the model cancels this. Raises nothing.
+        """

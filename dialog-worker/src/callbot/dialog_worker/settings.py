@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from callbot.runtime.keyring import KeyRing
-from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp
+from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp, is_loopback
 
 
 class Settings(ServiceSettings):
@@ -29,11 +29,19 @@ class Settings(ServiceSettings):
     llm_first_token_s: float = Field(4.0, gt=0)
     llm_next_token_s: float = Field(1.5, gt=0)
 
+    llm_warm: bool | None = None
+    """One token is asked for when a call begins, so that the server has read the prompt before it is needed.
+
+    None: only where the model is on this machine, and so costs no money.
+    """
+
     max_sentences: int = Field(3, ge=1)
     """A suggestion ends here, whatever the model would like to add."""
     history_characters: int = Field(4000, ge=0)
     """The newest part of the conversation that the model is shown."""
 
+    foreseen_s: float = Field(10.0, gt=0)
+    """What the model thinks ahead of a turn is given up when that turn has not come within this time."""
     suggestion_s: float = Field(1.0, ge=0)
     """The webhook is called so long after the end of the turn, with the whole sentences there are."""
     webhook_s: float = Field(3.0, gt=0)
@@ -50,6 +58,11 @@ class Settings(ServiceSettings):
     """For one user, all workers together; more wait inside their deadline. 0: no limit."""
     webhook_keys: SecretStr
     """`kid:base64,…`: opens the webhooks' secrets; the same ring as call-router's."""
+
+    @property
+    def warms_prompts(self) -> bool:
+        local = is_loopback(urlsplit(self.openai_base_url).hostname)
+        return local if self.llm_warm is None else self.llm_warm
 
     @field_validator("webhook_keys")
     @classmethod

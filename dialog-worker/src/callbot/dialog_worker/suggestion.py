@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from callbot.dialog_worker.language_model import TRUNCATED
@@ -16,12 +16,21 @@ log = logging.getLogger(__name__)
 class Suggestion:
     """Runs from its creation until it is complete or stopped. A failure leaves the whole sentences so far."""
 
-    def __init__(self, pieces: AsyncGenerator[str] | None, *, max_sentences: int) -> None:
-        """`pieces` None: this bot wants no suggestions."""
+    def __init__(
+        self,
+        pieces: AsyncGenerator[str] | None,
+        *,
+        max_sentences: int,
+        on_first: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        """`pieces` None: this bot wants no suggestions. `on_first` gets the first whole sentence."""
         self.sentences: list[str] = []
         self.error = ""
         self.first_token_ms: float | None = None
+        """Counted from the beginning of the run, also where that was before the turn was opened."""
         self.ms: float | None = None
+        """Of the complete run, counted in the same way."""
+        self._on_first = on_first
         self._max_sentences = max_sentences
         self._began = time.perf_counter()
         self._begun = asyncio.Event()
@@ -34,6 +43,11 @@ class Suggestion:
     def text(self) -> str:
         return " ".join(self.sentences)
 
+    @property
+    def complete(self) -> bool:
+        """Nothing more will come."""
+        return self._complete.is_set()
+
     async def wait_complete(self, within_s: float) -> None:
         await _wait(self._complete, within_s)
 
@@ -44,9 +58,14 @@ class Suggestion:
             await _wait(self._begun, within_s)
         await _wait(self._complete, min(settle_s, until - time.monotonic()))
 
-    async def stop(self) -> None:
+    def cancel(self) -> None:
+        """Stops the model soon."""
         if self._task is not None:
             self._task.cancel()
+
+    async def stop(self) -> None:
+        self.cancel()
+        if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self, pieces: AsyncGenerator[str]) -> None:
@@ -79,8 +98,9 @@ class Suggestion:
 
     def _add(self, sentences: list[str]) -> None:
         self.sentences = [*self.sentences, *sentences][: self._max_sentences]
-        if self.sentences:
+        if self.sentences and not self._begun.is_set():
             self._begun.set()
+            self._on_first(self.sentences[0])
 
     def _ms(self) -> float:
         return round((time.perf_counter() - self._began) * 1000, 1)

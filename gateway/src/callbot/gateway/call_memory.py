@@ -27,6 +27,12 @@ class CallMemory:
         self._began_at = before.began_at if before else now
         self._reentries_at = before.reentries_at if before else []
         self._writer = JournalWriter(journals, resumed[1] if resumed else None)
+        self.transfer_came_back = (
+            before is not None
+            and before.state is CallState.ENDED
+            and before.pending_action is Action.TRANSFER
+        )
+        """The call had been handed to a number, and nobody took it there."""
         self.history = before.history if before else []
         self.turns = before.turns if before else (brief.generation - 1) * TURNS_OF_A_LOST_STREAM
 

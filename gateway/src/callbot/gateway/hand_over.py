@@ -4,18 +4,27 @@ to the mouth. The same code serves the first holder and every later one."""
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from callbot.gateway.caller_audio import CallerFrames
 from callbot.gateway.conversation import Conversation
 from callbot.gateway.seating import Beats, Seating
 from callbot.runtime.bus import Bus
-from callbot.runtime.errors import BusError, NoResponders
+from callbot.runtime.errors import BusError, NoResponders, Silent
 from callbot.schemas.audio import FRAME_MS, CallerAudio
 from callbot.schemas.calls import CallBrief
-from callbot.schemas.dialog import SaySentence, TurnCancelled
-from callbot.schemas.seats import Role
-from callbot.schemas.subjects import CALLER_AUDIO, SAY_SENTENCE, TURN_CANCELLED, TURN_OPENED
+from callbot.schemas.dialog import SaySentence, TurnCancelled, TurnForeseen, TurnWithdrawn
+from callbot.schemas.message import Wire
+from callbot.schemas.seats import Role, generation_of
+from callbot.schemas.subjects import (
+    CALLER_AUDIO,
+    SAY_SENTENCE,
+    TURN_CANCELLED,
+    TURN_FORESEEN,
+    TURN_OPENED,
+    TURN_WITHDRAWN,
+    Subject,
+)
 
 log = logging.getLogger(__name__)
 RECEIPT_WITHIN_S = 0.5
@@ -24,6 +33,7 @@ EARS_WAIT_FRAMES = 500 // FRAME_MS
 EARS_STUCK_MS = 1500
 """Ears that beat, and judge nothing of this much waiting audio for so long, are stuck or no longer ours."""
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
+M = TypeVar("M", bound=Wire)
 
 
 class HandOver:
@@ -42,6 +52,7 @@ class HandOver:
         self.ears_gone_since_ms: float | None = None
         self._bus = bus
         self._call_id = brief.call_id
+        self._generation = brief.generation
         self._clock = beats.clock
         self._frames = frames
         self._conversation = conversation
@@ -54,6 +65,12 @@ class HandOver:
         self._ears_apology_due = False
         self._handing_sentences = False
         self._handed: set[tuple[int, int, int]] = set()
+
+    def holds(self, role: Role, epoch: int) -> bool:
+        """Does this epoch count? Raises Silent when it is of a newer stream: another gateway answers."""
+        if generation_of(epoch) > self._generation:
+            raise Silent
+        return self.seating.is_current(role, epoch)
 
     # What the seats say
 
@@ -177,11 +194,22 @@ class HandOver:
                 self.seating.unreachable(Role.MIND, epoch, "not the holder")
             return
 
-    async def cancel_turn(self, number: int) -> None:
+    def cancel_turn(self, number: int) -> None:
+        self.seating.works_on(Role.MIND, None)
+        self._spawn(self._tell(TURN_CANCELLED, TurnCancelled(number=number)))
+
+    def foresee(self, turn: TurnForeseen) -> None:
+        self._spawn(self._tell(TURN_FORESEEN, turn))
+
+    def withdraw(self, number: int) -> None:
+        withdrawn = TurnWithdrawn(epoch=self.seating.epoch(Role.MIND), number=number)
+        self._spawn(self._tell(TURN_WITHDRAWN, withdrawn))
+
+    async def _tell(self, row: Subject[M], message: M) -> None:
         try:
-            await self._bus.tell(TURN_CANCELLED, TurnCancelled(number=number), call_id=self._call_id)
+            await self._bus.tell(row, message, call_id=self._call_id)
         except BusError as e:
-            log.warning("turn not cancelled", extra={"call_id": self._call_id, "reason": str(e)})
+            log.warning("not told", extra={"call_id": self._call_id, "what": row.name, "reason": str(e)})
 
     # To the mouth
 
@@ -212,6 +240,7 @@ class HandOver:
         sentence = next((s for s in waiting if (epoch, s.turn, s.number) not in self._handed), None)
         if sentence is None:
             return False
+        self._conversation.speech.asked(sentence)
         message = SaySentence(epoch=epoch, turn=sentence.turn, sentence=sentence.number, text=sentence.text)
         try:
             receipt = await self._bus.ask(

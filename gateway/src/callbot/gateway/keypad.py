@@ -16,6 +16,10 @@ class Keypad:
         self._pressed_at_ms: deque[float] = deque(maxlen=KEYS_A_SECOND)
         self._taken_at_ms = -float(INPUTS_EVERY_MS)
 
+    @property
+    def typing(self) -> bool:
+        return bool(self._digits)
+
     def press(self, digit: str, now_ms: float) -> str:
         """The whole input when this key ends it, else nothing."""
         if len(self._pressed_at_ms) == KEYS_A_SECOND and now_ms - self._pressed_at_ms[0] < 1000:

@@ -6,39 +6,35 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from callbot.gateway.bot_speech import Line
 from callbot.gateway.call_memory import CallMemory
 from callbot.gateway.caller_audio import CallerFrames
-from callbot.gateway.conversation import Conversation, Line
+from callbot.gateway.conversation import Conversation
+from callbot.gateway.dead_air import DeadAir
 from callbot.gateway.hand_over import HandOver
+from callbot.gateway.hearing import Hearing
 from callbot.gateway.keypad import Keypad
 from callbot.gateway.memory import EventLog, JournalLost, Journals
-from callbot.gateway.phrases import Phrase
+from callbot.gateway.phrases import PhraseLibrary, texts_of
 from callbot.gateway.playout import Playout
 from callbot.gateway.seating import Beats
+from callbot.gateway.supervision import Supervision
 from callbot.gateway.turns import Turn, Turns
-from callbot.gateway.watchdog import Verdict, Watch, judge
 from callbot.runtime.bus import Bus, Listening
-from callbot.runtime.errors import BusError, Silent
+from callbot.runtime.errors import BusError
 from callbot.schemas.audio import FRAME_MS, BotAudio
 from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
-from callbot.schemas.seats import CallOver, Role, SeatRenew, generation_of
-from callbot.schemas.speech import EarsProgress, TurnEnded
-from callbot.schemas.subjects import (
-    BOT_AUDIO,
-    CALL_OVER,
-    EARS_PROGRESS,
-    SEAT_RENEW,
-    SENTENCE_FAILED,
-    TURN_ANSWERED,
-    TURN_ENDED,
-)
+from callbot.schemas.seats import CallOver, Role, SeatRenew
+from callbot.schemas.subjects import BOT_AUDIO, CALL_OVER, SEAT_RENEW, SENTENCE_FAILED, TURN_ANSWERED
 
 log = logging.getLogger(__name__)
 STATE_WRITTEN_WITHIN_S = 1.0
 AHEAD_MS = 5000
 """Audio that is further ahead of the clock than any network's jitter is not a caller's."""
+GREETING_WITHIN_S = 0.1
+"""So long the phrases may take to come from the bucket, before the mouth is asked to say the greeting."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Platform:
     beats: Beats
     journals: Journals
     events: EventLog
-    phrases: dict[str, Phrase]
+    phrases: PhraseLibrary
 
 
 class LiveCall:
@@ -65,35 +61,54 @@ class LiveCall:
         turns = Turns(brief.call_id, self._memory.history, self._memory.turns)
         self._frames = CallerFrames()
         self._keypad = Keypad()
-        self.conversation = Conversation(brief, turns, Playout(), line, platform.phrases, self, self._clock)
+        self._dead_air = DeadAir(self._clock())
+        self._book = platform.phrases.book(brief)
+        self.conversation = Conversation(brief, turns, Playout(), line, self._book, self, self._clock)
         self._hand_over = HandOver(
             self._bus, brief, platform.beats, self._frames, self.conversation, self._spawn
         )
         self._seating = self._hand_over.seating
+        self._hearing = Hearing(self.conversation, self._hand_over, self._frames, self._dead_air, self._clock)
+        self._supervision = Supervision(
+            brief, self.conversation, self._hearing, self._hand_over, self._dead_air, self._memory
+        )
+        self._typed_in_greeting = ""
         self._listening: list[Listening] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._began_at_ms = self._last_media_at_ms = self._clock()
-        self._settled_to_seq = -1
         self._over: EndReason | None = None
         self._overtaken = False
-        self._first_words = turns.last_bot_words() or brief.greeting
 
     async def open(self) -> None:
         """Raises BusError when the bus is away."""
         ids = {"call_id": self.brief.call_id}
+        phrases = self._start(self._platform.phrases.prefetch(texts_of(self.brief)))
         bus, keep = self._bus, self._listening.append
         keep(await bus.answer(SEAT_RENEW, self._on_renew, **ids))
-        keep(await bus.hear(EARS_PROGRESS, self._on_ears_progress, **ids))
-        keep(await bus.answer(TURN_ENDED, self._on_turn_ended, **ids))
+        self._listening += await self._hearing.open(bus, self.brief.call_id)
         keep(await bus.answer(TURN_ANSWERED, self._on_turn_answered, **ids))
         keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
         keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
         self._spawn(self._keep_journal())
         self.tell(CallStarted(from_number=self.brief.from_number, to_number=self.brief.to_number))
         self._seating.start()
-        self.conversation.greet(self._first_words)
+        if self._book.spoken(self.brief.greeting) is None:
+            await asyncio.wait({phrases}, timeout=GREETING_WITHIN_S)
+        if self._over is not None:
+            return
+        self._greet()
         self._save()
         log.info("call began", extra={"call_id": self.brief.call_id, "bot_id": self.brief.bot_id})
+
+    def _greet(self) -> None:
+        said_before = self.conversation.turns.last_bot_words()
+        notice = self.brief.phrases.recorded if self.brief.record else None
+        if self._memory.transfer_came_back:
+            self.conversation.greet_after_transfer()
+        elif said_before:
+            self.conversation.greet(said_before)
+        else:
+            self.conversation.greet(*filter(None, (notice, self.brief.greeting)))
 
     async def end(self, reason: EndReason) -> None:
         """State first, then the socket: what comes after (`/voice/next`) reads the state."""
@@ -112,6 +127,7 @@ class LiveCall:
 
     async def _release(self) -> None:
         self._seating.close()
+        self._hearing.close()
         self._save()
         if not self._overtaken and not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
             log.error("the last state is not written", extra={"call_id": self.brief.call_id})
@@ -137,7 +153,13 @@ class LiveCall:
             await self._hand_over.feed_ears()
 
     def press(self, digit: str) -> None:
-        self._typed(self._keypad.press(digit, self._clock()))
+        if self._over is not None:
+            return
+        typed = self._keypad.press(digit, self._clock())
+        if typed or self._keypad.typing:
+            self._dead_air.caller_spoke(self._clock())
+            self.conversation.stop_for_key()
+        self._typed(typed)
 
     def mark_echoed(self, name: str) -> None:
         if self._over is None:
@@ -151,80 +173,29 @@ class LiveCall:
                 self._seating.at_boundary()
             self._typed(self._keypad.pause(self._clock()))
             self.conversation.pump()
-            self._obey(judge(self._watch(), self._clock()))
+            self._hearing.tick(stalled=stalled)
+            deaf, typing = not self._bus.is_connected, self._keypad.typing
+            if not self._supervision.tick(self._clock(), self._last_media_at_ms, deaf=deaf, typing=typing):
+                self._spawn(self.abandon())
 
     def _typed(self, digits: str) -> None:
-        if digits and not self.conversation.is_closing:
-            self.conversation.open_turn("dtmf", digits, self._clock())
-
-    def _watch(self) -> Watch:
-        turn = self.conversation.turns.current
-        return Watch(
-            thinking_since_ms=turn.opened_at_ms if turn and turn.thinking else None,
-            speaking_since_ms=self.conversation.silent_since_ms(),
-            ears_gone_since_ms=self._hand_over.ears_gone_since_ms,
-            last_media_at_ms=self._last_media_at_ms,
-            call_ms=self._memory.call_ms,
-            max_call_ms=self.brief.max_call_seconds * 1000,
-        )
-
-    def _obey(self, verdict: Verdict) -> None:
-        match verdict:
-            case "no_answer":
-                self.conversation.apologise("mind", "no answer in time")
-            case "no_audio":
-                self.conversation.apologise("mouth", "no audio in time")
-            case "no_ears":
-                self.conversation.say_last("goodbye", "failed", "ears", "nobody hears")
-            case "too_long":
-                self.conversation.say_last("too_long", "too_long", "call", "longest time reached")
-            case "no_media":
-                self._spawn(self.abandon())
-            case "fine":
-                return
+        """Keys that were pressed during a protected greeting count when it is over."""
+        digits = self._typed_in_greeting + digits
+        self._typed_in_greeting = digits if self.conversation.greeting_is_protected else ""
+        if digits and not self._typed_in_greeting and not self.conversation.is_closing:
+            turn = self.conversation.open_turn("dtmf", digits, self._clock())
+            turn.eager_ms = self._hearing.turn_opened(turn.number)
 
     # From the workers
 
-    def _holds(self, role: Role, epoch: int) -> bool:
-        """Does this epoch count? Raises Silent when it is of a newer stream: another gateway answers."""
-        if generation_of(epoch) > self.brief.generation:
-            raise Silent
-        return self._seating.is_current(role, epoch)
-
     async def _on_renew(self, ask: SeatRenew) -> Receipt:
-        return Receipt(accepted=self._holds(ask.role, ask.epoch))
-
-    def _on_ears_progress(self, progress: EarsProgress) -> None:
-        if not self._seating.is_current(Role.EARS, progress.epoch):
-            return
-        self._hand_over.ears_heard(progress.heard_seq)
-        self._hand_over.ears_settled(progress.keep_from_seq)
-
-    async def _on_turn_ended(self, ended: TurnEnded) -> Receipt:
-        if not self._holds(Role.EARS, ended.epoch):
-            return Receipt(accepted=False)
-        if ended.to_seq <= self._settled_to_seq or self.conversation.is_closing or self._over:
-            return Receipt()
-        self._settled_to_seq = ended.to_seq
-        if not (ended.text or ended.error) and self.conversation.is_speaking:
-            # A noise in the middle of an answer is no reason to stop it.
-            self._hand_over.ears_settled(ended.to_seq + 1)
-            return Receipt()
-        spoken_until_ms = self._frames.arrived_at_ms(ended.speech_ended_at_ms, self._clock())
-        self._hand_over.ears_settled(ended.to_seq + 1)
-        turn = self.conversation.open_turn("speech", ended.text, spoken_until_ms)
-        turn.endpointing_ms = float(ended.ended_at_ms - ended.speech_ended_at_ms)
-        turn.stt_ms = ended.stt_ms
-        if ended.error:
-            self.conversation.apologise("ears", ended.error)
-        elif not ended.text:
-            self.conversation.ask_again()
-        return Receipt()
+        return Receipt(accepted=self._hand_over.holds(ask.role, ask.epoch))
 
     async def _on_turn_answered(self, answer: TurnAnswered) -> Receipt:
-        if not self._holds(Role.MIND, answer.epoch):
+        if not self._hand_over.holds(Role.MIND, answer.epoch):
             return Receipt(accepted=False)
         if self._over is None and self.conversation.take(answer):
+            self._hearing.tick(stalled=False)
             self._seating.works_on(Role.MIND, None)
             self._save()
         return Receipt()
@@ -239,7 +210,7 @@ class LiveCall:
         self._hand_over.mouth_works()
 
     async def _on_sentence_failed(self, failed: SentenceFailed) -> Receipt:
-        if not self._holds(Role.MOUTH, failed.epoch):
+        if not self._hand_over.holds(Role.MOUTH, failed.epoch):
             return Receipt(accepted=False)
         self.conversation.sentence_lost(failed.turn, failed.sentence, failed.reason)
         return Receipt()
@@ -250,10 +221,10 @@ class LiveCall:
         self._hand_over.hand_turn()
 
     def turn_cancelled(self, number: int) -> None:
-        self._seating.works_on(Role.MIND, None)
-        self._spawn(self._hand_over.cancel_turn(number))
+        self._hand_over.cancel_turn(number)
 
     def turn_closed(self) -> None:
+        self._hearing.turn_closed()
         self._seating.at_boundary()
         self._hand_over.turn_closed()
         self._save()
@@ -282,9 +253,13 @@ class LiveCall:
             await self.abandon()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._start(work)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -11,7 +11,7 @@ from callbot.gateway.app import make_app
 from callbot.gateway.calls import Calls
 from callbot.gateway.live_call import Platform
 from callbot.gateway.memory import EventLog, Journals
-from callbot.gateway.phrases import load
+from callbot.gateway.phrases import PhraseLibrary
 from callbot.gateway.seating import Beats
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus, connect
@@ -44,7 +44,7 @@ async def serve(settings: Settings) -> None:
 async def live_calls(settings: Settings, bus: Bus) -> AsyncIterator[Calls]:
     beats = Beats(lambda: time.monotonic() * 1000)
     events = EventLog(bus)
-    calls = Calls(Platform(bus, beats, Journals(bus), events, load()), settings.max_calls)
+    calls = Calls(Platform(bus, beats, Journals(bus), events, PhraseLibrary(bus)), settings.max_calls)
     listening = await bus.hear(WORKER_BEAT, beats.take)
     tasks = [asyncio.create_task(calls.tick_for_ever()), asyncio.create_task(events.run())]
     try:

@@ -3,9 +3,12 @@
 Twilio plays what it has been sent at 8,000 bytes a second and echoes a mark when all audio before it has
 been played (https://www.twilio.com/docs/voice/media-streams/websocket-messages). We send at most `LEAD_MS`
 ahead, so that little has to be cleared, and know from clock and marks how much of each sentence was heard.
+A pause clears what is unheard and remembers from which byte to go on; the line's delay is the same for audio
+and `clear`, so that the clock is right at both ends.
 """
 
 from dataclasses import dataclass, field
+from math import inf
 
 from callbot.schemas.audio import BYTES_PER_MS, BotAudio
 
@@ -40,6 +43,8 @@ class Sentence:
     turn: int
     number: int
     text: str
+    aside: bool = False
+    """Said while the answer is waited for; no part of what the turn says."""
     epoch: int = 0
     """Of the attempt whose audio this is: attempts are never spliced."""
     audio: bytearray = field(default_factory=bytearray)
@@ -80,7 +85,9 @@ class Playout:
     def __init__(self) -> None:
         self.sentences: list[Sentence] = []
         self.first_audio_at_ms: float | None = None
-        """When the first audio of this turn was sent."""
+        """When the first audio of this turn was sent, asides not counted."""
+        self.paused = False
+        """Held up by a sound of the caller: nothing is sent until `resume`."""
         self._generation = 0
         self._buffer_ends_at_ms = 0.0
 
@@ -88,6 +95,20 @@ class Playout:
         """A new turn; what was left of the last one is forgotten (clear it first)."""
         self.sentences = sentences
         self.first_audio_at_ms = None
+        self.paused = False
+
+    def replace(self, sentences: list[Sentence], now_ms: float) -> list[Sending]:
+        """Something else of the same turn; only an aside that is being said is said to its end."""
+        asides = [s for s in self.sentences if s.aside and s.heard_bytes(now_ms) < len(s.audio)]
+        unheard = any(s.sent > s.heard_bytes(now_ms) for s in self.sentences if not s.aside)
+        effects = self._rewind(now_ms) if unheard else []
+        self.begin([*asides, *sentences])
+        return effects
+
+    def add_aside(self, sentence: Sentence) -> None:
+        """Before everything that is still to be said; only while nothing of the answer has been sent."""
+        asides = [s for s in self.sentences if s.aside]
+        self.sentences = [*asides, sentence, *(s for s in self.sentences if not s.aside)]
 
     def add(self, audio: BotAudio, now_ms: float) -> list[Sending]:
         """Audio from the mouth. A newer attempt replaces what is unheard of an older one, from its start."""
@@ -128,6 +149,8 @@ class Playout:
     def due(self, now_ms: float) -> list[Sending]:
         """What to send now, at most `LEAD_MS` ahead of what is being heard."""
         effects: list[Sending] = []
+        if self.paused:
+            return effects
         for sentence in self.sentences:
             while sentence.sent < len(sentence.audio) and self._buffer_ends_at_ms - now_ms < LEAD_MS:
                 piece = bytes(sentence.audio[sentence.sent : sentence.sent + CHUNK_BYTES])
@@ -158,6 +181,23 @@ class Playout:
         self._buffer_ends_at_ms = now_ms
         return [SendClear()]
 
+    def pause(self, now_ms: float) -> list[Sending]:
+        """Silence at once; what was not heard of what was sent is to be sent again."""
+        self.paused = True
+        return self._rewind(now_ms)
+
+    def resume(self, now_ms: float) -> list[Sending]:
+        """On from the byte that was heard last, with marks of a new generation."""
+        self.paused = False
+        self._buffer_ends_at_ms = max(self._buffer_ends_at_ms, now_ms)
+        return self.due(now_ms)
+
+    def finish(self) -> None:
+        """What is left is as good as heard."""
+        for sentence in self.sentences:
+            sentence.sent = sentence.total = len(sentence.audio)
+            sentence.marked = True
+
     def is_over(self, now_ms: float) -> bool:
         """Every sentence has been heard to its end, by its mark, or by the clock when a mark is missing."""
         for sentence in self.sentences:
@@ -169,18 +209,38 @@ class Playout:
 
     def silent_since_ms(self, now_ms: float, since_ms: float) -> float | None:
         """Since when nothing sounds although sentences are missing; None while all is well."""
-        if self.is_audible(now_ms) or not self.unconfirmed():
+        if self.paused or self.is_audible(now_ms) or not self.unconfirmed():
             return None
         return max(since_ms, self._buffer_ends_at_ms)
 
     def is_audible(self, now_ms: float) -> bool:
         return now_ms < self._buffer_ends_at_ms
 
+    @property
+    def audible_until_ms(self) -> float:
+        """When the last audio that was sent ends, or has ended, at the caller's ear."""
+        return self._buffer_ends_at_ms
+
+    def aside_sounds(self, now_ms: float) -> bool:
+        return any(s.aside and s.heard_bytes(now_ms) < len(s.audio) for s in self.sentences)
+
+    def heard_ms(self, now_ms: float) -> float:
+        """How much of the answer has been heard."""
+        return sum(s.heard_bytes(now_ms) for s in self.sentences if not s.aside) / BYTES_PER_MS
+
+    def unheard_ms(self, now_ms: float) -> float:
+        """How much of the answer has not been heard; infinite while audio of it is missing."""
+        said = [s for s in self.sentences if not s.aside]
+        if any(not s.complete for s in said):
+            return inf
+        return sum(len(s.audio) - s.heard_bytes(now_ms) for s in said) / BYTES_PER_MS
+
     def unconfirmed(self) -> list[Sentence]:
         return [s for s in self.sentences if not s.complete]
 
     def heard_text(self, now_ms: float) -> str:
-        return " ".join(filter(None, (s.heard_text(now_ms) for s in self.sentences)))
+        said = (s.heard_text(now_ms) for s in self.sentences if not s.aside)
+        return " ".join(filter(None, said))
 
     def _replace(self, sentence: Sentence, epoch: int, now_ms: float) -> list[Sending]:
         effects: list[Sending] = []
@@ -205,7 +265,7 @@ class Playout:
         return effects
 
     def _count(self, sentence: Sentence, size: int, now_ms: float) -> None:
-        if self.first_audio_at_ms is None:
+        if self.first_audio_at_ms is None and not sentence.aside:
             self.first_audio_at_ms = now_ms
         starts_at_ms = max(self._buffer_ends_at_ms, now_ms)
         sentence.played.append((starts_at_ms, size))

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from callbot.schemas.dialog import TurnAnswered, TurnOpened
+from callbot.schemas.dialog import TurnAnswered, TurnForeseen, TurnOpened
 from callbot.schemas.turn_record import StageTimes, TurnRecord
 from callbot.schemas.webhook import Action, HistoryEntry
 
 HISTORY_ENTRIES = 200
 HISTORY_CHARACTERS = 60_000
 LONGEST_TEXT = 4000
+PREPARED_WITHIN_MS = 15
+"""Audio that comes so soon after its sentence was asked for was synthesised before."""
 
-Input = Literal["greeting", "speech", "dtmf"]
+Input = Literal["greeting", "speech", "dtmf", "silence"]
 Source = Literal["greeting", "webhook", "suggestion", "apology", "none"]
 
 
@@ -34,13 +36,33 @@ class Turn:
     action: Action = Action.CONTINUE
     transfer_to: str | None = None
     errors: list[str] = field(default_factory=list)
+    eager_ms: float | None = None
+    asked_at_ms: float | None = None
+    """When the mouth was handed the first sentence."""
+    arrived_at_ms: float | None = None
+    """When the first audio of it was here."""
+    prepared: bool = False
     first_audio_at_ms: float | None = None
+    fillers: int = 0
+    pauses: int = 0
+    interrupted: bool = False
     heard_before: str = ""
     """What was heard of an answer that an apology has replaced."""
 
     @property
     def thinking(self) -> bool:
         return self.answered_at_ms is None
+
+    @property
+    def awaits_sound(self) -> bool:
+        """The caller waits for an answer of which nothing has been sent."""
+        return bool(self.user_text) and self.source != "apology" and self.first_audio_at_ms is None
+
+    def audio_arrived(self, now_ms: float) -> None:
+        """The first audio of the first sentence."""
+        if self.arrived_at_ms is None and self.asked_at_ms is not None:
+            self.arrived_at_ms = now_ms
+            self.prepared = now_ms - self.asked_at_ms <= PREPARED_WITHIN_MS
 
 
 class Turns:
@@ -74,7 +96,7 @@ class Turns:
     def hand_over(self, epoch: int, now_ms: float) -> TurnOpened | None:
         """What the mind has to be told, if a turn is waiting for it."""
         turn = self.current
-        if turn is None or not turn.thinking or turn.input == "greeting":
+        if turn is None or not turn.thinking or turn.input in ("greeting", "silence"):
             return None
         return TurnOpened(
             epoch=epoch,
@@ -84,6 +106,13 @@ class Turns:
             user_text=turn.user_text,
             history=self.history,
             elapsed_ms=max(0, round(now_ms - turn.opened_at_ms)),
+        )
+
+    def foresee(self, epoch: int, user_text: str, heard: str) -> TurnForeseen:
+        """The next turn, were it to begin now."""
+        history = _after(self.history, self.current, heard)
+        return TurnForeseen(
+            epoch=epoch, number=self.next_number, user_text=user_text[:LONGEST_TEXT], history=history
         )
 
     def take(self, answer: TurnAnswered, now_ms: float) -> Turn | None:
@@ -120,19 +149,22 @@ class Turns:
         turn, self.current = self.current, None
         if turn is None:
             return None
-        if turn.user_text:
-            self.history.append(HistoryEntry(role="user", content=turn.user_text))
-        if heard:
-            self.history.append(HistoryEntry(role="bot", content=heard))
-        self._forget_the_oldest()
+        self.history = _after(self.history, turn, heard)
         return _record(turn, heard)
 
-    def _forget_the_oldest(self) -> None:
-        """Every turn carries the history, and the broker carries no message over 1 MiB."""
-        characters = sum(len(entry.content) for entry in self.history)
-        while len(self.history) > HISTORY_ENTRIES or characters > HISTORY_CHARACTERS:
-            characters -= len(self.history[0].content)
-            del self.history[0]
+
+def _after(history: list[HistoryEntry], turn: Turn | None, heard: str) -> list[HistoryEntry]:
+    """The history with this turn in it, and no longer than every turn can carry (1 MiB a message)."""
+    history = list(history)
+    if turn is not None and turn.user_text:
+        history.append(HistoryEntry(role="user", content=turn.user_text))
+    if turn is not None and heard:
+        history.append(HistoryEntry(role="bot", content=heard))
+    characters = sum(len(entry.content) for entry in history)
+    while len(history) > HISTORY_ENTRIES or characters > HISTORY_CHARACTERS:
+        characters -= len(history[0].content)
+        del history[0]
+    return history
 
 
 def _record(turn: Turn, heard: str) -> TurnRecord:
@@ -144,7 +176,9 @@ def _record(turn: Turn, heard: str) -> TurnRecord:
         llm_ms=answer.llm_ms if answer else None,
         webhook_ms=answer.webhook_ms if answer else None,
         answer_ms=_since(turn.opened_at_ms, turn.answered_at_ms) if answer else None,
-        tts_first_audio_ms=_since(turn.answered_at_ms, turn.first_audio_at_ms),
+        tts_first_audio_ms=_since(turn.asked_at_ms, turn.arrived_at_ms),
+        eager_ms=turn.eager_ms,
+        won_ms=answer.won_ms if answer else None,
         voice_to_voice_ms=_since(turn.speech_ended_at_ms, turn.first_audio_at_ms),
     )
     return TurnRecord(
@@ -158,6 +192,10 @@ def _record(turn: Turn, heard: str) -> TurnRecord:
         source=turn.source,
         webhook_status=answer.webhook_status if answer else "",
         errors=turn.errors,
+        speculation=answer.speculation if answer else "none",
+        prepared=turn.prepared,
+        interrupted=turn.interrupted,
+        pauses=turn.pauses,
         times=times,
     )
 

@@ -1,5 +1,6 @@
 """How a bot takes turns, and the sentences that it has ready."""
 
+import hashlib
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -50,3 +51,11 @@ class SpeakPhrases(Message):
     voice: str
     language: str
     texts: Annotated[list[str], Field(max_length=20)]
+
+
+def phrase_key(voice: str, language: str, text: str) -> str:
+    """Where the bucket `phrases` keeps this sentence as raw 8 kHz µ-law: 32 hexadecimal digits.
+
+    The first half of a SHA-256: a sentence may be long and hold anything, a key of a bucket may not.
+    """
+    return hashlib.sha256("\n".join((voice, language, text)).encode()).hexdigest()[:32]

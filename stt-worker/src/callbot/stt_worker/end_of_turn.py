@@ -1,4 +1,4 @@
-"""Speech probabilities of one call in, the course of its turns out. Pure: no clock, no I/O.
+"""Speech probabilities and levels of one call in, the course of its turns out. Pure: no clock, no I/O.
 
 SILENT   ── voiced for BEGIN_MS ───────▶ SPEAKING
 SPEAKING ── silent for QUIET_MS ───────▶ QUIET
@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-SPEECH_FROM: Final = 0.5
-"""Silero's own threshold for speech that begins; what has begun goes on down to SPEECH_UNTIL."""
-SPEECH_UNTIL: Final = 0.35
-BEGIN_MS: Final = 96
-"""A click lasts one or two chunks of 32 ms, the vowel of "no" five."""
+BEGINS_FROM: Final = 0.6
+"""In silence. With 0.5 two chunks may also be a cough; with 0.7 speech in noise is noticed late."""
+RESUMES_FROM: Final = 0.5
+"""In a pause, where more speech is likely and no echo is."""
+GOES_ON_FROM: Final = 0.35
+"""As Silero does it: what has begun goes on below the threshold of beginning."""
+LOUD_FROM_DBFS: Final = -38.0
+"""Our own voice comes back 30 dB quieter, its loudest chunks at -40; a quiet caller's are at -34."""
+FADED_DB: Final = 40.0
+"""So far below its loudest chunk a sound is over, while the detector still remembers it for 80 ms."""
+BEGIN_MS: Final = 64
+"""A click lasts one chunk of 32 ms, the vowel of "no" five."""
 RESUME_MS: Final = 64
 QUIET_MS: Final = 64
 """A stop consonant closes for 50 to 100 ms: some of these silences are inside a word, and cost a decode."""
+SILENT_DBFS: Final = -100.0
 LEAD_MS: Final = 300
 """Kept before the first voiced chunk: soft consonants lie there."""
 LONG_SHARE: Final = 0.9
@@ -45,6 +53,8 @@ class WentQuiet:
 class Resumed:
     """The silence was a pause; what was decoded of it is not the whole turn."""
 
+    voiced_from_ms: int
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -67,10 +77,10 @@ class EndOfTurn:
     """Feed it every chunk in order; at most one thing happens at each."""
 
     def __init__(
-        self, *, end_silence_ms: int = 500, max_utterance_ms: int = 20_000, from_ms: int = 0
+        self, *, longest_silence_ms: int = 1500, max_utterance_ms: int = 20_000, from_ms: int = 0
     ) -> None:
-        """`end_silence_ms` holds until `wait_until` knows better, anew at every silence."""
-        self._end_silence_ms = self._wanted_ms = end_silence_ms
+        """`longest_silence_ms` holds until `wait_until` knows better, anew at every silence."""
+        self._longest_silence_ms = self._wanted_ms = longest_silence_ms
         self._max_utterance_ms = max_utterance_ms
         self._state = _State.SILENT
         self._settled_ms = from_ms
@@ -79,6 +89,7 @@ class EndOfTurn:
         self._from_ms = from_ms
         self._speech_ended_at_ms = from_ms
         self._voiced_ms = 0
+        self._loudest_dbfs = SILENT_DBFS
 
     @property
     def in_progress_from_ms(self) -> int | None:
@@ -97,27 +108,31 @@ class EndOfTurn:
         silent_ms = self._last_ms - self._speech_ended_at_ms
         return self._end(self._last_ms) if self._voiced_since_ms is None and silent_ms >= silence_ms else None
 
-    def hear(self, end_ms: int, probability: float) -> Happening | None:
+    def hear(self, end_ms: int, probability: float, level_dbfs: float) -> Happening | None:
         """One chunk that ends at `end_ms`; it began where the one before it ended."""
         begin_ms, self._last_ms = self._last_ms, end_ms
-        self._follow_voice(begin_ms, probability)
-        match self._state:
-            case _State.SILENT:
-                return self._while_silent(end_ms)
-            case _State.SPEAKING:
-                return self._while_speaking(begin_ms, end_ms)
-            case _State.QUIET:
-                return self._while_quiet(begin_ms, end_ms)
-
-    def _follow_voice(self, begin_ms: int, probability: float) -> None:
-        speaking = self._voiced_since_ms is not None or self._state is _State.SPEAKING
-        voiced = probability >= (SPEECH_UNTIL if speaking else SPEECH_FROM)
-        if not voiced:
+        if not self._is_voice(probability, level_dbfs):
             self._voiced_since_ms = None
         elif self._voiced_since_ms is None:
             self._voiced_since_ms = begin_ms
+        match self._state:
+            case _State.SILENT:
+                return self._while_silent(end_ms, level_dbfs)
+            case _State.SPEAKING:
+                return self._while_speaking(begin_ms, end_ms, level_dbfs)
+            case _State.QUIET:
+                return self._while_quiet(begin_ms, end_ms)
 
-    def _while_silent(self, end_ms: int) -> Happening | None:
+    def _is_voice(self, probability: float, level_dbfs: float) -> bool:
+        match self._state:
+            case _State.SILENT:
+                return probability >= BEGINS_FROM and level_dbfs >= LOUD_FROM_DBFS
+            case _State.SPEAKING:
+                return probability >= GOES_ON_FROM
+            case _State.QUIET:
+                return probability >= RESUMES_FROM
+
+    def _while_silent(self, end_ms: int, level_dbfs: float) -> Happening | None:
         since_ms = self._voiced_since_ms
         if since_ms is None or end_ms - since_ms < BEGIN_MS:
             return None
@@ -125,19 +140,22 @@ class EndOfTurn:
         self._from_ms = max(self._settled_ms, since_ms - LEAD_MS)
         self._speech_ended_at_ms = end_ms
         self._voiced_ms = end_ms - since_ms
+        self._loudest_dbfs = level_dbfs
         return Began(self._from_ms, since_ms)
 
-    def _while_speaking(self, begin_ms: int, end_ms: int) -> Happening | None:
+    def _while_speaking(self, begin_ms: int, end_ms: int, level_dbfs: float) -> Happening | None:
         if self._voiced_since_ms is not None:
-            self._speech_ended_at_ms = end_ms
-            self._voiced_ms += end_ms - begin_ms
+            self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs)
+            if level_dbfs >= self._loudest_dbfs - FADED_DB:
+                self._speech_ended_at_ms = end_ms
+                self._voiced_ms += end_ms - begin_ms
             return self._end(end_ms) if end_ms - self._from_ms >= self._max_utterance_ms else None
         if end_ms - self._speech_ended_at_ms < QUIET_MS:
             return None
         if end_ms - self._from_ms >= LONG_SHARE * self._max_utterance_ms:
             return self._end(end_ms)
         self._state = _State.QUIET
-        self._wanted_ms = self._end_silence_ms
+        self._wanted_ms = self._longest_silence_ms
         return WentQuiet(self._from_ms, end_ms, self._speech_ended_at_ms, self._voiced_ms)
 
     def _while_quiet(self, begin_ms: int, end_ms: int) -> Happening | None:
@@ -150,7 +168,7 @@ class EndOfTurn:
         self._state = _State.SPEAKING
         self._speech_ended_at_ms = end_ms
         self._voiced_ms += end_ms - since_ms
-        return Resumed()
+        return Resumed(since_ms)
 
     def _end(self, end_ms: int) -> Ended:
         self._state = _State.SILENT

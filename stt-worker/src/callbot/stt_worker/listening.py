@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ class CallEars:
         self._settings = settings
         self._next_seq = lease.from_seq
         self._judged_ms = from_ms
+        self._unfollowed: deque[tuple[int, float, float]] = deque()
+        self._replayed_ms = from_ms
         self._told_frames = 0
         self._audio = AudioRing(from_ms)
         self._course = self._course_from(from_ms)
@@ -65,7 +68,17 @@ class CallEars:
             deadline_s=settings.decode_deadline_s,
             settled=self._progress_waits.set,
         )
-        self._understanding = Understanding(lease, recognizer, prosody, budget, self._reports, self._tell)
+        self._understanding = Understanding(
+            lease,
+            recognizer,
+            prosody,
+            budget,
+            self._reports,
+            self._tell,
+            weighed=self._follow,
+            end_silence_ms=settings.end_silence_ms,
+            deadline_s=settings.decode_deadline_s,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -79,6 +92,7 @@ class CallEars:
             self._detection.forget(self._ear)
         if self._hearing is not None:
             await self._hearing.stop()
+        self._unfollowed.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -97,7 +111,7 @@ class CallEars:
 
     def _course_from(self, from_ms: int) -> EndOfTurn:
         return EndOfTurn(
-            end_silence_ms=self._settings.end_silence_ms,
+            longest_silence_ms=max(self._settings.end_silence_ms, self._lease.brief.turn.max_silence_ms),
             max_utterance_ms=self._settings.max_utterance_ms,
             from_ms=from_ms,
         )
@@ -105,6 +119,7 @@ class CallEars:
     def _begin_anew(self, seq: int) -> None:
         log.error("too much audio is missing", extra={"call_id": self._lease.call_id, "before_seq": seq})
         self._understanding.drop()
+        self._unfollowed.clear()
         if self._ear is not None:
             self._detection.forget(self._ear)
         self._judged_ms = seq * FRAME_MS
@@ -122,13 +137,25 @@ class CallEars:
         whole = frame.payload[:FRAME_BYTES].ljust(FRAME_BYTES, bytes([SILENCE_BYTE]))
         audio = bytes([SILENCE_BYTE]) * (lost * FRAME_BYTES) + whole
         self._next_seq = frame.seq + 1
+        if frame.replayed:
+            self._replayed_ms = self._next_seq * FRAME_MS
         self._audio.append(audio)
         if self._ear is not None:
             self._ear.hear(audio)
 
-    def _on_judged(self, end_ms: int, probability: float) -> None:
+    def _on_judged(self, end_ms: int, probability: float, level_dbfs: float) -> None:
+        self._unfollowed.append((end_ms, probability, level_dbfs))
+        self._follow()
+
+    def _follow(self) -> None:
+        """A replay comes faster than silences are weighed: it waits, or turns would melt into one."""
+        chunks = self._unfollowed
+        while chunks and not (self._understanding.weighing and chunks[0][0] <= self._replayed_ms):
+            self._follow_chunk(*chunks.popleft())
+
+    def _follow_chunk(self, end_ms: int, probability: float, level_dbfs: float) -> None:
         frames_before, self._judged_ms = self._judged_ms // FRAME_MS, end_ms
-        happening = self._course.hear(end_ms, probability)
+        happening = self._course.hear(end_ms, probability, level_dbfs)
         if happening is not None:
             self._understanding.follow(happening, self._course, self._audio)
         self._understanding.listen_in(end_ms, self._course, self._audio)

@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from callbot.runtime.errors import SettingsError
-from callbot.schemas.audio import SAMPLE_RATE_HZ
+from callbot.schemas.audio import BYTES_PER_MS, SAMPLE_RATE_HZ, SILENCE_BYTE
 from callbot.stt_worker import mulaw
 from callbot.stt_worker.mulaw import FloatSamples
 from callbot.stt_worker.settings import Settings
 
 HEARD_S: Final = 8
 WITHIN_S: Final = 0.25
+TRAINED_SILENCE_MS: Final = 200
+"""Smart Turn expects so much after the last word; it is asked earlier, and told the rest."""
 log = logging.getLogger(__name__)
 
 
@@ -30,11 +32,15 @@ class Prosody:
         self._model = model
         self._pool = pool
 
-    async def finished(self, audio: bytes) -> float | None:
-        """`audio`: mu-law of the turn so far. None: no model, too late, or it broke (said in the log)."""
+    async def finished(self, audio: bytes, silent_ms: int) -> float | None:
+        """`audio`: mu-law of the turn so far, the last `silent_ms` of it silence.
+
+        None: no model, too late, or it broke (said in the log).
+        """
         if self._model is None:
             return None
-        heard = audio[-HEARD_S * SAMPLE_RATE_HZ :]
+        missing = max(0, TRAINED_SILENCE_MS - silent_ms) * BYTES_PER_MS
+        heard = (audio + bytes([SILENCE_BYTE]) * missing)[-HEARD_S * SAMPLE_RATE_HZ :]
         judging = asyncio.get_running_loop().run_in_executor(self._pool, self._judge, self._model, heard)
         try:
             return await asyncio.wait_for(judging, WITHIN_S)

@@ -29,6 +29,10 @@ class Recognizer(Protocol):
     def working(self) -> bool:
         """False: it is stuck, and so this worker is as good as dead."""
 
+    @property
+    def free_decoders(self) -> int:
+        """How many more utterances would be begun at once: what is not needed may wait for better times."""
+
     async def transcribe(self, utterance: Utterance) -> str:
         """Its words, empty when there are none. Cancellable at any time. Raises ProviderError."""
 

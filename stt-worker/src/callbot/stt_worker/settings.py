@@ -15,7 +15,7 @@ class Settings(ServiceSettings):
     vad: Literal["silero", "energy"] = "silero"
     """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
     end_silence_ms: int = Field(500, gt=QUIET_MS, le=5000)
-    """A turn is over after this much silence while nothing is known of its words."""
+    """A turn is over after this much silence when it has no words: nothing was understood, or it broke."""
     prosody: Literal["auto", "smart-turn", "off"] = "auto"
     """`auto`: Smart Turn where it is installed."""
     prosody_model: Path | None = None

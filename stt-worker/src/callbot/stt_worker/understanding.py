@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 from callbot.runtime.errors import ProviderError
@@ -43,6 +44,25 @@ log = logging.getLogger(__name__)
 Tell = Callable[[Subject[Any], Message], None]
 
 
+@dataclass(slots=True, eq=False)
+class _Spoken:
+    """One utterance, from its first voice to the end of its turn."""
+
+    from_ms: int
+    next_interim_ms: int
+    verdict: SpeechVerdict | None = None
+    eager: bool = False
+    waited_for: str = "silence"
+    decoding: asyncio.Task[Decoded] | None = None
+    """Of all that was said before the silence that goes on."""
+    weighing: asyncio.Task[None] | None = None
+    over: bool = False
+
+    @property
+    def from_seq(self) -> int:
+        return self.from_ms // FRAME_MS
+
+
 class Understanding:
     """Follows the course of one call's voice; what it finds out is told, or goes to the reports."""
 
@@ -54,41 +74,53 @@ class Understanding:
         budget: InterimBudget,
         reports: TurnReports,
         tell: Tell,
+        *,
+        weighed: Callable[[], None],
+        end_silence_ms: int,
+        deadline_s: float,
     ) -> None:
+        """`weighed` is called when a silence needs no more thought."""
         self._lease = lease
         self._recognizer = recognizer
         self._prosody = prosody
         self._budget = budget
         self._reports = reports
         self._tell = tell
-        self._from_ms = 0
-        self._verdict: SpeechVerdict | None = None
-        self._eager = False
-        self._waited_for = ""
-        self._next_interim_ms = 0
-        self._decoding: asyncio.Task[Decoded] | None = None
+        self._weighed = weighed
+        self._end_silence_ms = end_silence_ms
+        self._deadline_s = deadline_s
+        self._spoken = _Spoken(0, 0, over=True)
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def weighing(self) -> bool:
+        """It is being found out how long the silence has to last."""
+        return self._spoken.weighing is not None
 
     def follow(self, happening: Happening, course: EndOfTurn, audio: AudioRing) -> None:
         match happening:
             case Began(from_ms, voiced_from_ms):
-                self._begin(from_ms, voiced_from_ms)
+                self._spoken = _Spoken(from_ms, voiced_from_ms + FIRST_AFTER_MS)
+                self._confirm(voiced_from_ms)
             case WentQuiet():
                 self._went_quiet(happening, course, audio)
-            case Resumed():
-                self._resumed()
+            case Resumed(voiced_from_ms):
+                self._resumed(voiced_from_ms)
             case Ended():
                 self._ended(happening, audio)
 
     def listen_in(self, now_ms: int, course: EndOfTurn, audio: AudioRing) -> None:
         """Maybe a transcript of what has been said so far."""
-        if course.is_speaking and now_ms >= self._next_interim_ms and self._budget.allows_one:
-            self._next_interim_ms = now_ms + EVERY_MS
-            self._spawn(self._interim(self._from_ms, audio.between(self._from_ms, now_ms)))
+        spoken = self._spoken
+        if not course.is_speaking or now_ms < spoken.next_interim_ms:
+            return
+        if self._budget.allows_one(self._recognizer.free_decoders):
+            spoken.next_interim_ms = now_ms + EVERY_MS
+            self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
 
     def drop(self) -> None:
         """What is being worked out is of no use any more."""
-        self._decoding = None
+        self._spoken = _Spoken(0, 0, over=True)
         for task in self._tasks:
             task.cancel()
 
@@ -96,75 +128,88 @@ class Understanding:
         self.drop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, from_ms: int, voiced_from_ms: int) -> None:
-        self._from_ms = from_ms
-        self._verdict = None
-        self._eager = False
-        self._waited_for = "silence"
-        self._next_interim_ms = voiced_from_ms + FIRST_AFTER_MS
-        self._confirm(voiced_from_ms)
-
     def _confirm(self, at_ms: int) -> None:
-        confirmed = SpeechConfirmed(epoch=self._lease.epoch, from_seq=self._from_ms // FRAME_MS, at_ms=at_ms)
+        confirmed = SpeechConfirmed(epoch=self._lease.epoch, from_seq=self._spoken.from_seq, at_ms=at_ms)
         self._tell(SPEECH_CONFIRMED, confirmed)
 
     def _went_quiet(self, quiet: WentQuiet, course: EndOfTurn, audio: AudioRing) -> None:
-        heard = audio.between(quiet.from_ms, quiet.to_ms)
-        decoding = self._decoding = self._spawn(self._decoded(heard))
-        self._spawn(self._weigh(quiet, decoding, heard, course, audio))
+        spoken, heard = self._spoken, audio.between(quiet.from_ms, quiet.to_ms)
+        spoken.waited_for = "silence"
+        spoken.decoding = self._spawn(self._transcribed(heard))
+        spoken.weighing = self._spawn(self._weigh(spoken, spoken.decoding, quiet, heard, course, audio))
+        spoken.weighing.add_done_callback(lambda done: self._has_weighed(spoken, done))
 
-    def _resumed(self) -> None:
-        self.drop()
-        if self._eager:
-            self._eager = False
-            self._tell(TURN_RESUMED, TurnResumed(epoch=self._lease.epoch, from_seq=self._from_ms // FRAME_MS))
-        if self._verdict not in (None, SpeechVerdict.SPEECH):
+    def _has_weighed(self, spoken: _Spoken, weighing: asyncio.Task[None]) -> None:
+        if spoken.weighing is weighing:
+            spoken.weighing = None
+            self._weighed()
+
+    def _resumed(self, voiced_from_ms: int) -> None:
+        spoken = self._spoken
+        for task in (spoken.decoding, spoken.weighing):
+            if task is not None:
+                task.cancel()
+        spoken.decoding = spoken.weighing = None
+        if spoken.eager:
+            spoken.eager = False
+            self._tell(TURN_RESUMED, TurnResumed(epoch=self._lease.epoch, from_seq=spoken.from_seq))
+        if spoken.verdict not in (None, SpeechVerdict.SPEECH):
             # The bot may be speaking again since the verdict.
-            self._verdict = None
-            self._confirm(self._from_ms)
+            spoken.verdict = None
+            self._confirm(voiced_from_ms)
 
     def _ended(self, ended: Ended, audio: AudioRing) -> None:
-        decoding, self._decoding = self._decoding, None
+        spoken = self._spoken
+        spoken.over = True
+        decoding = spoken.decoding
         if decoding is None:
-            decoding = self._spawn(self._decoded(audio.between(ended.from_ms, ended.ended_at_ms)))
+            decoding = self._spawn(self._transcribed(audio.between(ended.from_ms, ended.ended_at_ms)))
+        # From here on it is the reports' own.
         self._tasks.discard(decoding)
-        self._reports.add(Turn(ended, decoding, self._waited_for))
+        self._reports.add(Turn(ended, decoding, spoken.waited_for))
 
     async def _weigh(
         self,
-        quiet: WentQuiet,
+        spoken: _Spoken,
         decoding: asyncio.Task[Decoded],
+        quiet: WentQuiet,
         heard: bytes,
         course: EndOfTurn,
         audio: AudioRing,
     ) -> None:
         """The words and the sound of a silence: is it the end, and how long to wait until it is."""
-        sounding = self._spawn(self._prosody.finished(heard))
-        decoded = await asyncio.shield(decoding)
-        self._judge(decoded, quiet.speech_ended_at_ms)
+        sounding = self._spawn(self._prosody.finished(heard, quiet.to_ms - quiet.speech_ended_at_ms))
+        try:
+            decoded = await asyncio.wait_for(asyncio.shield(decoding), self._deadline_s)
+        except TimeoutError:
+            decoded = Decoded("", self._deadline_s * 1000, "stt_timeout")
+        self._judge(spoken, decoded, quiet.speech_ended_at_ms)
+        if spoken.over:
+            return
         words = completeness(decoded.text, self._lease.brief.language)
         if decoded.text and words in WORTH_THINKING_ABOUT and not is_backchannel(decoded.text):
-            self._foresee(quiet, decoded)
-        bounds = self._lease.brief.turn
-        finished = await sounding if decoded.text else None
-        wanted_ms, self._waited_for = silence_wanted_ms(words, finished, bounds)
-        facts = {"call_id": self._lease.call_id, "words": words.name, "finished": finished}
-        log.debug("silence weighed", extra={**facts, "wanted_ms": wanted_ms, "pii.text": decoded.text})
-        if (ended := course.wait_until(wanted_ms)) is not None:
+            self._foresee(spoken, quiet, decoded)
+        wanted_ms, spoken.waited_for = self._end_silence_ms, "silence"
+        if decoded.text:
+            finished = await sounding
+            wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, self._lease.brief.turn)
+            facts = {"call_id": self._lease.call_id, "words": words.name, "finished": finished}
+            log.debug("silence weighed", extra={**facts, "wanted_ms": wanted_ms, "pii.text": decoded.text})
+        if not spoken.over and (ended := course.wait_until(wanted_ms)) is not None:
             self._ended(ended, audio)
 
-    def _foresee(self, quiet: WentQuiet, decoded: Decoded) -> None:
-        self._eager = True
+    def _foresee(self, spoken: _Spoken, quiet: WentQuiet, decoded: Decoded) -> None:
+        spoken.eager = True
         eager = TurnEager(
             epoch=self._lease.epoch,
-            from_seq=quiet.from_ms // FRAME_MS,
+            from_seq=spoken.from_seq,
             text=decoded.text,
             speech_ended_at_ms=quiet.speech_ended_at_ms,
             stt_ms=round(decoded.stt_ms, 1),
         )
         self._tell(TURN_EAGER, eager)
 
-    def _judge(self, decoded: Decoded, sound_ended_at_ms: int) -> None:
+    def _judge(self, spoken: _Spoken, decoded: Decoded, sound_ended_at_ms: int) -> None:
         if decoded.error:
             return
         if not decoded.text:
@@ -173,33 +218,29 @@ class Understanding:
             verdict = SpeechVerdict.BACKCHANNEL
         else:
             verdict = SpeechVerdict.SPEECH
-        self._judged(verdict, sound_ended_at_ms)
+        self._judged(spoken, verdict, sound_ended_at_ms)
 
-    def _judged(self, verdict: SpeechVerdict, sound_ended_at_ms: int | None) -> None:
-        if self._verdict in (verdict, SpeechVerdict.SPEECH):
+    def _judged(self, spoken: _Spoken, verdict: SpeechVerdict, sound_ended_at_ms: int | None) -> None:
+        if spoken.verdict in (verdict, SpeechVerdict.SPEECH):
             return
-        self._verdict = verdict
+        spoken.verdict = verdict
         judged = SpeechJudged(
             epoch=self._lease.epoch,
-            from_seq=self._from_ms // FRAME_MS,
+            from_seq=spoken.from_seq,
             verdict=verdict,
             sound_ended_at_ms=sound_ended_at_ms,
         )
         self._tell(SPEECH_JUDGED, judged)
 
-    async def _interim(self, from_ms: int, heard: bytes) -> None:
+    async def _interim(self, spoken: _Spoken, heard: bytes) -> None:
         with self._budget.interim():
             text = (await self._transcribed(heard)).text
-        if not text or from_ms != self._from_ms:
+        if not text or spoken.over:
             return
-        interim = InterimTranscript(epoch=self._lease.epoch, from_seq=from_ms // FRAME_MS, text=text)
+        interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
         if len(text.split()) >= WORDS_OF_SPEECH and not is_backchannel(text):
-            self._judged(SpeechVerdict.SPEECH, None)
-
-    async def _decoded(self, heard: bytes) -> Decoded:
-        with self._budget.final():
-            return await self._transcribed(heard)
+            self._judged(spoken, SpeechVerdict.SPEECH, None)
 
     async def _transcribed(self, heard: bytes) -> Decoded:
         brief = self._lease.brief

@@ -23,8 +23,8 @@ STALLED_AFTER_S: Final = 1.0
 """One run takes a millisecond."""
 log = logging.getLogger(__name__)
 
-OnJudged = Callable[[int, float], None]
-"""End of the chunk in the stream, in ms; probability of speech."""
+OnJudged = Callable[[int, float, float], None]
+"""End of the chunk in the stream, in ms; probability of speech; level in dBFS."""
 
 
 class Judge(Protocol):
@@ -57,10 +57,10 @@ class Ear:
             del self._rest[: whole * CHUNK_SAMPLES]
             self._wake(self, parts)
 
-    def judged(self, probability: float) -> None:
+    def judged(self, probability: float, level_dbfs: float) -> None:
         self._end_ms += CHUNK_MS
         if self.on_judged is not None:
-            self.on_judged(self._end_ms, probability)
+            self.on_judged(self._end_ms, probability, level_dbfs)
 
 
 class VoiceActivity:
@@ -145,15 +145,23 @@ class VoiceActivity:
         probabilities, memories = self._judge.judge(chunks, [ear.memory for ear, _ in batch])
         for (ear, _), memory in zip(batch, memories, strict=True):
             ear.memory = memory
-        verdicts = [(ear, float(p)) for (ear, _), p in zip(batch, probabilities, strict=True)]
+        levels = levels_dbfs(chunks)
+        ears = [ear for ear, _ in batch]
+        verdicts = list(zip(ears, probabilities.tolist(), levels.tolist(), strict=True))
         self._busy_since_s = None
         self._loop.call_soon_threadsafe(_deliver, verdicts)
 
 
-def _deliver(verdicts: list[tuple[Ear, float]]) -> None:
-    for ear, probability in verdicts:
+def levels_dbfs(chunks: FloatSamples) -> FloatSamples:
+    """Root mean square of each row, (n, samples) → (n,); a full-scale square wave has 0 dBFS."""
+    levels: FloatSamples = 10 * np.log10(np.mean(chunks**2, axis=1) + 1e-10)
+    return levels
+
+
+def _deliver(verdicts: list[tuple[Ear, float, float]]) -> None:
+    for ear, probability, level_dbfs in verdicts:
         try:
-            ear.judged(probability)
+            ear.judged(probability, level_dbfs)
         except Exception:
             log.exception("a verdict could not be handled")
 

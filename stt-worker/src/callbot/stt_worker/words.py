@@ -4,6 +4,8 @@ import re
 from enum import Enum, auto
 from typing import Final
 
+from callbot.stt_worker.dictation import Dictation, dictation
+
 
 class Completeness(Enum):
     DONE = auto()
@@ -25,38 +27,49 @@ BACKCHANNELS: Final = _words(
 """What listeners say without wanting the floor (Ward and Tsukahara 2000, "Prosodic features which cue
 back-channel responses"); the answer to a question is one of them too: who is speaking decides."""
 WORDS_OF_A_BACKCHANNEL: Final = 3
-ENDS_OPEN: Final = _words(
-    "a about an and any are as at because but by can could do does for from have her his i if in "
-    "into is it's its i'd i'll i'm i've like maybe my of on or our please so some than that's the "
-    "their then there's they this to uh um was we we're well were what when where which who with "
-    "would you your"
+
+NEVER_LAST: Final = _words(
+    "a an and because but er every i i'd i'll i'm i've if it's its my or our than the their there's they're "
+    "to uh um unless very we'd we'll we're we've whether while your you're"
 )
+"""Whatever the punctuation says: a recogniser ends whatever it hears with a full stop."""
+SELDOM_LAST: Final = _words(
+    "about as at by for from in into like of on so that through until when where which who with without"
+)
+"""Unless a question strands them ("Where are you from?")."""
+QUESTION_WORDS: Final = _words("what what's where where's who who's which how how's when why")
+AUXILIARIES: Final = _words("am are can could did do does had has have is should was were will would")
+"""After a pronoun they may end a short answer ("Yes, it is."), else something follows."""
+PRONOUNS: Final = _words("he i it she that there they this we you")
+LAST_AFTER: Final = {
+    "so": _words("believe guess hope said say think"),
+    "in": _words("break check come drop fill get go it log move sign stay"),
+    "on": _words("come go hang hold it later move turn"),
+    "by": _words("come drop stop"),
+}
+"""Pairs that do end sentences: "I think so", "I'd like to check in"."""
+THAT_BEGINS_A_CLAUSE_AFTER: Final = _words("believe hope is know mean said say so sure tell think told was")
 OPENINGS: Final = (
     "i would like",
-    "i'd like",
     "i want",
     "i need",
-    "my name is",
-    "my number is",
-    "my email is",
-    "my address is",
-    "the number is",
-    "it is",
+    "name is",
+    "number is",
+    "code is",
+    "email is",
+    "e-mail is",
+    "address is",
     "let me see",
     "let me think",
-    "hold on",
-    "one moment",
 )
+"""Something follows, soon or late."""
+BEGINNINGS: Final = frozenset(
+    """actually|anyway|basically|so|so actually|so basically|wait|well|you know|i guess|i mean|i think
+    |hold on|just a moment|just a second|one moment|one second""".replace("\n    ", "").split("|")
+)
+"""Alone they say that the speaker is about to speak."""
 WHOLE_ANSWERS: Final = _words("bye goodbye hello hi no nope ok okay right stop sure thanks yeah yep yes yup")
-SPOKEN_DIGITS: Final = _words("zero oh one two three four five six seven eight nine double triple hundred")
-NUMBER_NOUNS: Final = re.compile(
-    r"\b(number|phone|cell|mobile|code|zip|account|card|order|reference|pin)\b", re.IGNORECASE
-)
-PHONE_DIGITS: Final = frozenset({7, 10, 11, 12})
-"""Of a whole number: local, national, with the country's code (North America, ITU-T E.164)."""
-SPELLING_MARKS: Final = _words("at dot dash underscore hyphen slash plus")
-MAIL_HOSTS: Final = _words("gmail yahoo hotmail outlook icloud example")
-_TOKEN = re.compile(r"[a-z0-9@.'_+-]*[a-z0-9@_+]|[a-z0-9]", re.IGNORECASE)
+_TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*", re.IGNORECASE)
 
 
 def is_backchannel(text: str) -> bool:
@@ -69,72 +82,42 @@ def is_backchannel(text: str) -> bool:
 def completeness(text: str, language: str = "en-US") -> Completeness:
     """Of an utterance that has just gone quiet."""
     text = text.strip()
-    if not text:
-        return Completeness.UNSURE
+    match dictation(text):
+        case Dictation.GOES_ON:
+            return Completeness.COUNTING
+        case Dictation.WHOLE:
+            return Completeness.UNSURE
+        case Dictation.ADDRESS:
+            return Completeness.DONE
     if text.endswith(("...", "…", ",", "-", "–", ":", ";")):
         return Completeness.INCOMPLETE
     if not language.lower().startswith("en"):
         return Completeness.DONE if text.endswith((".", "?", "!")) else Completeness.UNSURE
-    words = [word.lower().strip(".'") for word in _TOKEN.findall(text)]
+    words = _TOKEN.findall(text.lower().replace("’", "'"))
     if not words:
         return Completeness.UNSURE
-    if (counting := _counting(text, words)) is not None:
-        return counting
-    if words[-1] in ENDS_OPEN and not text.endswith("?"):
+    return _of_a_sentence(text, words)
+
+
+def _of_a_sentence(text: str, words: list[str]) -> Completeness:
+    said = " ".join(words)
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    if last in NEVER_LAST or said in BEGINNINGS:
         return Completeness.INCOMPLETE
-    if any(" ".join(words).endswith(opening) for opening in OPENINGS):
+    if last in AUXILIARIES and before in PRONOUNS:
+        return Completeness.UNSURE
+    stranded = text.endswith("?") and words[0] in QUESTION_WORDS
+    if not stranded and _asks_for_more(last, before, len(words)):
         return Completeness.INCOMPLETE
-    whole = text.endswith(("?", "!")) or (len(words) <= 3 and words[-1] in WHOLE_ANSWERS)
-    return Completeness.DONE if whole or text.endswith(".") else Completeness.UNSURE
+    if said.endswith(OPENINGS):
+        return Completeness.INCOMPLETE
+    whole = text.endswith((".", "?", "!")) or (len(words) <= 3 and last in WHOLE_ANSWERS)
+    return Completeness.DONE if whole else Completeness.UNSURE
 
 
-def _counting(text: str, words: list[str]) -> Completeness | None:
-    """COUNTING in the middle of digits or letters, DONE where they are whole, None where there are none."""
-    digits, groups = _digits_at_the_end(words)
-    if digits:
-        dictated = groups >= 2 or digits >= 3 or NUMBER_NOUNS.search(text) is not None
-        if not dictated:
-            return None
-        return (
-            Completeness.DONE
-            if digits in PHONE_DIGITS or digits > max(PHONE_DIGITS)
-            else Completeness.COUNTING
-        )
-    if words[-1] in SPELLING_MARKS and len(words) >= 2 and _is_spelled(words[-2]):
-        return Completeness.COUNTING
-    if "@" in words[-1]:
-        return Completeness.DONE if re.search(r"@.+\.[a-z]{2,}$", words[-1]) else Completeness.COUNTING
-    if len(words) >= 2 and words[-2] == "dot" and len(words[-1]) in (2, 3, 4):
-        return Completeness.DONE
-    return Completeness.COUNTING if len(_letters_at_the_end(words)) >= 2 else None
-
-
-def _digits_at_the_end(words: list[str]) -> tuple[int, int]:
-    """How many digits the utterance ends with, and in how many groups they were said."""
-    digits = groups = 0
-    for word in reversed(words):
-        plain = re.sub(r"[-+.()]", "", word)
-        if plain.isdigit():
-            digits += len(plain)
-            groups += max(1, word.strip("-+.").count("-") + 1)
-        elif word in SPOKEN_DIGITS:
-            digits += 1
-            groups += 1
-        elif not (digits and word in ("and", "area", "code")):
-            break
-    return digits, groups
-
-
-def _letters_at_the_end(words: list[str]) -> list[str]:
-    letters = []
-    for word in reversed(words):
-        parts = word.split("-")
-        if not all(len(part) == 1 and part.isalnum() for part in parts):
-            break
-        letters += parts
-    return letters
-
-
-def _is_spelled(word: str) -> bool:
-    """A word before "at" or "dot" that is part of an address rather than of a sentence."""
-    return "@" in word or len(word) == 1 or word.isdigit() or word in SPELLING_MARKS or word in MAIL_HOSTS
+def _asks_for_more(last: str, before: str, count: int) -> bool:
+    if last == "that":
+        return before in THAT_BEGINS_A_CLAUSE_AFTER
+    if last in SELDOM_LAST:
+        return count > 1 and before not in LAST_AFTER.get(last, ())
+    return last in AUXILIARIES and count > 1

@@ -4,6 +4,7 @@ from callbot.runtime.bus import connect
 from callbot.runtime.health import health
 from callbot.runtime.service import run, stop_requested
 from callbot.tts_worker.app import mouths
+from callbot.tts_worker.phrases import speaking_phrases
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import open_synthesizer
 from callbot.tts_worker.voices import ToldVoices
@@ -16,6 +17,7 @@ async def serve(settings: Settings) -> None:
         open_synthesizer(settings) as synthesizer,
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
         ToldVoices(bus, synthesizer, settings.worker_id) as voices,
+        speaking_phrases(bus, synthesizer, provider=settings.tts),
         mouths(bus, synthesizer, settings) as seats,
         health(
             settings,

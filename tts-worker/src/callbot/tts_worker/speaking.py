@@ -4,18 +4,27 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import CallbotError, ProviderError, Silent
 from callbot.runtime.lease import Lease
 from callbot.schemas.audio import SAMPLE_RATE_HZ, BotAudio
-from callbot.schemas.dialog import SaySentence, SentenceFailed, TurnCancelled
+from callbot.schemas.dialog import PrepareSentence, SaySentence, SentenceFailed, TurnCancelled
 from callbot.schemas.message import Receipt
-from callbot.schemas.subjects import BOT_AUDIO, SAY_SENTENCE, SENTENCE_FAILED, TURN_CANCELLED
+from callbot.schemas.subjects import (
+    BOT_AUDIO,
+    SAY_SENTENCE,
+    SENTENCE_FAILED,
+    SENTENCE_PREPARE,
+    TURN_CANCELLED,
+)
+from callbot.tts_worker.preparing import Prepared, Preparing, chunks_of
 from callbot.tts_worker.synthesizer import Synthesizer, Voice
+from callbot.tts_worker.urgency import Urgency
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +69,16 @@ class Ahead:
         return ends_s[-SENTENCES_AHEAD - 1] - now_s if len(ends_s) > SENTENCES_AHEAD else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One that waits to be said."""
+
+    asked: SaySentence
+    text: str
+    """Without the white space that nobody hears."""
+    prepared: Prepared | None
+
+
 class Mouth:
     """The mouth's seat of one call (`runtime.seat.SeatWork`)."""
 
@@ -68,7 +87,8 @@ class Mouth:
         self._bus = bus
         self._synthesizer = synthesizer
         self._voice = Voice.wished(lease.brief.voice, lease.brief.language, provider=provider)
-        self._waiting: deque[SaySentence] = deque()
+        self._preparing = Preparing(self._speak)
+        self._waiting: deque[Sentence] = deque()
         self._taken: set[tuple[int, int]] = set()
         self._arrived = asyncio.Event()
         self._cancelled_up_to = -1
@@ -82,6 +102,7 @@ class Mouth:
         call_id = self._lease.call_id
         self._listening = [
             await self._bus.hear(TURN_CANCELLED, self._on_cancelled, call_id=call_id),
+            await self._bus.hear(SENTENCE_PREPARE, self._on_prepare, call_id=call_id),
             await self._bus.answer(SAY_SENTENCE, self._on_sentence, call_id=call_id),
         ]
         self._speaking = self._spawn(self._speak_for_ever())
@@ -89,10 +110,16 @@ class Mouth:
     async def close(self) -> None:
         for listening in self._listening:
             await listening.stop()
-        self._waiting.clear()
+        self._keep_only_after(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._preparing.close()
+        self._say_how_useful_preparing_was()
+
+    def _on_prepare(self, sentence: PrepareSentence) -> None:
+        if not self._lease.over:
+            self._preparing.prepare(sentence.number, _spoken(sentence.text))
 
     async def _on_sentence(self, asked: SaySentence) -> Receipt:
         if not self._lease.admits(asked.epoch):
@@ -101,7 +128,8 @@ class Mouth:
         key = (asked.turn, asked.sentence)
         if asked.turn > self._cancelled_up_to and key not in self._taken:
             self._taken.add(key)
-            self._waiting.append(asked)
+            text = _spoken(asked.text)
+            self._waiting.append(Sentence(asked, text, self._preparing.claim(asked.turn, text)))
             self._arrived.set()
         return Receipt()
 
@@ -109,7 +137,8 @@ class Mouth:
         if cancelled.number <= self._cancelled_up_to:
             return
         self._cancelled_up_to = cancelled.number
-        self._waiting = deque(s for s in self._waiting if s.turn > cancelled.number)
+        self._preparing.cancel_up_to(cancelled.number)
+        self._keep_only_after(cancelled.number)
         self._taken = {key for key in self._taken if key[0] > cancelled.number}
         if self._turn_in_work <= cancelled.number:
             self._ahead.dropped()
@@ -117,34 +146,48 @@ class Mouth:
                 self._speaking.cancel()
                 self._speaking = self._spawn(self._speak_for_ever())
 
+    def _keep_only_after(self, turn: int | None) -> None:
+        """Of the sentences that wait; None: no sentence is kept."""
+        waiting, self._waiting = self._waiting, deque()
+        for sentence in waiting:
+            if turn is not None and sentence.asked.turn > turn:
+                self._waiting.append(sentence)
+            elif sentence.prepared is not None:
+                sentence.prepared.drop()
+
     async def _speak_for_ever(self) -> None:
         while True:
             while not self._waiting:
                 self._arrived.clear()
                 await self._arrived.wait()
-            asked = self._waiting.popleft()
-            self._turn_in_work = asked.turn
-            await _pause(self._ahead.sentence_wait_s())
+            sentence = self._waiting.popleft()
+            self._turn_in_work = sentence.asked.turn
             try:
-                total = await self._say(asked)
-                await self._send(asked, total, b"", total=total)
+                await _pause(self._ahead.sentence_wait_s())
+                total = await self._say(sentence)
+                await self._send(sentence.asked, total, b"", total=total)
                 self._ahead.sentence_ended()
             except Exception as e:
                 # A provider is not ours to trust: whatever it raises costs this sentence, not the call.
-                self._failed(asked, e)
+                self._failed(sentence.asked, e)
+            finally:
+                if sentence.prepared is not None:
+                    sentence.prepared.drop()
 
-    async def _say(self, asked: SaySentence) -> int:
+    def _speak(self, text: str, urgency: Urgency) -> AsyncGenerator[bytes, None]:
+        return self._synthesizer.speak(text, self._voice, urgency)
+
+    async def _say(self, sentence: Sentence) -> int:
         """Sends the sentence's audio; returns how many bytes. Raises what the provider and the bus raise."""
         offset = 0
-        text = " ".join(asked.text.split())
-        if not text:
+        if not sentence.text:
             return 0
-        async with aclosing(self._synthesizer.speak(text, self._voice)) as chunks:
+        async with aclosing(chunks_of(sentence.text, sentence.prepared, self._speak)) as chunks:
             async for chunk in chunks:
                 for at in range(0, len(chunk), MAX_PAYLOAD_BYTES):
                     await _pause(self._ahead.audio_wait_s())
                     payload = chunk[at : at + MAX_PAYLOAD_BYTES]
-                    await self._send(asked, offset, payload)
+                    await self._send(sentence.asked, offset, payload)
                     self._ahead.sent(len(payload))
                     offset += len(payload)
         return offset
@@ -172,11 +215,28 @@ class Mouth:
     async def _report(self, failed: SentenceFailed) -> None:
         await self._lease.report(SENTENCE_FAILED, failed)
 
+    def _say_how_useful_preparing_was(self) -> None:
+        preparing = self._preparing
+        if preparing.prepared:
+            log.info(
+                "sentences were prepared",
+                extra={
+                    "call_id": self._lease.call_id,
+                    "prepared": preparing.prepared,
+                    "used": preparing.used,
+                    "thrown_away": preparing.thrown_away,
+                },
+            )
+
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _spoken(text: str) -> str:
+    return " ".join(text.split())
 
 
 async def _pause(seconds: float) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from callbot.runtime.errors import SettingsError
 from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.settings import Settings
+from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 
 GROUP = "callbot.tts"
 
@@ -40,10 +41,12 @@ class Synthesizer(Protocol):
     def voices(self) -> Sequence[VoiceInfo]:
         """What it can speak with now; asked from time to time, so quick."""
 
-    def speak(self, text: str, voice: Voice) -> AsyncGenerator[bytes, None]:
+    def speak(self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR) -> AsyncGenerator[bytes, None]:
         """8,000 bytes of mu-law a second, in chunks of any size, as soon as they exist.
 
-        Cancelled by `aclose()`. Raises ProviderError, within the deadlines of the settings.
+        `urgency` matters where texts share something scarce: one that nobody waits for yet takes nothing from
+        those that somebody waits for. Cancelled by `aclose()`. Raises ProviderError, within the deadlines of
+        the settings.
         """
 
 

@@ -29,6 +29,8 @@ class OpenAICompatible:
         self._client = client
         self._first_token_s = settings.llm_first_token_s
         self._next_token_s = settings.llm_next_token_s
+        self._max_tokens_field = settings.llm_max_tokens_field
+        self._one_reads_ahead = asyncio.Lock()
         self._body: dict[str, Any] = {
             "model": settings.openai_model,
             "stream": True,
@@ -41,7 +43,8 @@ class OpenAICompatible:
 
     async def reply(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[str]:
         try:
-            async with aclosing(self._pieces([asdict(m) for m in messages])) as pieces:
+            body = {**self._body, "messages": [asdict(m) for m in messages]}
+            async with aclosing(self._pieces(body)) as pieces:
                 async for piece in pieces:
                     yield piece
         except TimeoutError as e:
@@ -53,6 +56,19 @@ class OpenAICompatible:
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as e:
             raise ProviderError("llm_broken_off", type(e).__name__, retryable=True) from e
 
+    async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
+        """One token is asked for: the server has read the conversation when it comes. One call at a time."""
+        body = {**self._body, "messages": [asdict(m) for m in messages], self._max_tokens_field: 1}
+        try:
+            async with self._one_reads_ahead, aclosing(self._pieces(body)) as pieces:
+                async for _ in pieces:
+                    pass
+        except ProviderError as e:
+            if e.code != TRUNCATED:
+                log.debug("the language model has not read ahead", extra={"reason": e.code})
+        except (TimeoutError, openai.OpenAIError, httpx2.HTTPError, ValueError) as e:
+            log.debug("the language model has not read ahead", extra={"reason": type(e).__name__})
+
     async def warm_up(self) -> None:
         """Open a connection before the first caller waits for one; the answer does not matter."""
         try:
@@ -61,11 +77,11 @@ class OpenAICompatible:
         except (TimeoutError, openai.OpenAIError) as e:
             log.warning("the language model does not answer yet", extra={"reason": type(e).__name__})
 
-    async def _pieces(self, messages: list[dict[str, str]]) -> AsyncGenerator[str]:
+    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._first_token_s
         async with asyncio.timeout_at(deadline):
-            stream = await self._open({**self._body, "messages": messages})
+            stream = await self._open(body)
         finish_reason = None
         async with stream:
             while True:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -153,9 +153,11 @@ class WhisperModel:
 
 
 class LocalRecognizer:
-    def __init__(self, model: WhisperModel, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, model: WhisperModel, pool: ThreadPoolExecutor, workers: int) -> None:
         self._model = model
         self._pool = pool
+        self._workers = workers
+        self._asked: set[Future[str]] = set()
         self._begun_s: dict[object, float] = {}
 
     @classmethod
@@ -164,7 +166,7 @@ class LocalRecognizer:
         path = settings.stt_model or packaged_model()
         pool = ThreadPoolExecutor(settings.stt_workers, thread_name_prefix="whisper")
         try:
-            recognizer = cls(await asyncio.to_thread(_load, path, settings), pool)
+            recognizer = cls(await asyncio.to_thread(_load, path, settings), pool, settings.stt_workers)
             yield recognizer
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -174,9 +176,17 @@ class LocalRecognizer:
         oldest_s = min(self._begun_s.values(), default=None)
         return oldest_s is None or time.monotonic() - oldest_s < STUCK_AFTER_S
 
+    @property
+    def free_decoders(self) -> int:
+        return self._workers - len(self._asked)
+
     async def transcribe(self, utterance: Utterance) -> str:
+        # One that is cancelled while it runs occupies its thread until it is through.
+        decoding = self._pool.submit(self._decode, utterance)
+        self._asked.add(decoding)
+        decoding.add_done_callback(self._asked.discard)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._decode, utterance)
+            return await asyncio.wrap_future(decoding)
         except (RuntimeError, ValueError, MemoryError) as e:
             log.warning("whisper failed", exc_info=e)
             raise ProviderError("stt_failed", type(e).__name__, retryable=True) from e

@@ -10,6 +10,7 @@ from callbot.stt_worker.settings import Settings
 
 class ScriptedRecognizer:
     working = True
+    free_decoders = 64
 
     @classmethod
     @asynccontextmanager

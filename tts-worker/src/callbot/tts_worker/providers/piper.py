@@ -13,6 +13,7 @@ from callbot.tts_worker.providers.piper_child import CannotStart, ChildGone, Pip
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
 from callbot.tts_worker.telephone_audio import TelephoneAudio
+from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class PiperSynthesizer:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
 
-    async def speak(self, text: str, voice: Voice) -> AsyncGenerator[bytes, None]:
+    async def speak(
+        self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
+    ) -> AsyncGenerator[bytes, None]:
         """Like Synthesizer.speak; whatever voice is wished, this one speaks.
 
         When the child dies, its successor goes on at the piece that is missing, once.
@@ -73,7 +76,7 @@ class PiperSynthesizer:
         heard = 0
         for attempt in (1, 2):
             child = await self._running()
-            pieces = child.pieces(text, skip=heard, within_s=self._first_audio_s)
+            pieces = child.pieces(text, skip=heard, within_s=self._first_audio_s, urgency=urgency)
             try:
                 async with aclosing(pieces):
                     async for piece in pieces:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from callbot.runtime.errors import ProviderError
+from callbot.tts_worker.urgency import Urgency
 
 STOP_WITHIN_S = 1.0
 
@@ -94,18 +95,22 @@ class PiperChild:
         if self._process.returncode is None:
             self._process.kill()
 
-    async def pieces(self, text: str, *, skip: int, within_s: float) -> AsyncGenerator[Piece, None]:
+    async def pieces(
+        self, text: str, *, skip: int, within_s: float, urgency: Urgency
+    ) -> AsyncGenerator[Piece, None]:
         """The text's pieces but the first `skip`. Raises ChildGone, ProviderError.
 
-        `within_s`: the time to the first piece, and to each further one. A child from which nobody heard
-        anything for so long is stuck, and killed.
+        `within_s`: the time to the first piece, and to each further one; a text that nobody waits for has
+        no such limit, as it gives way to others. A child from which nobody heard anything for so long is
+        stuck, and killed.
         """
         number = next(self._ids)
         answers = self._answers[number] = asyncio.Queue()
         said = False
         try:
-            self._send({"id": number, "text": text, "skip": skip})
-            while (answer := await self._answer(answers, within_s)) is not None:
+            self._send({"id": number, "text": text, "skip": skip, "ahead": not urgency.waited_for})
+            urgency.on_rise(lambda: self._send({"urgent": number}))
+            while (answer := await self._answer(answers, within_s, urgency)) is not None:
                 yield answer
             said = True
         finally:
@@ -113,20 +118,26 @@ class PiperChild:
             if not said:
                 self._send({"cancel": number})
 
-    async def _answer(self, answers: asyncio.Queue[Answer], within_s: float) -> Piece | None:
-        if self.gone.is_set() and answers.empty():
-            raise ChildGone
-        try:
-            async with asyncio.timeout(within_s):
-                answer = await answers.get()
-        except TimeoutError:
-            if time.monotonic() - self._heard_at_s >= within_s:
-                self.kill()
-                raise ChildGone from None
-            raise ProviderError("too_slow", f"no audio in {within_s} s", retryable=True) from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    async def _answer(
+        self, answers: asyncio.Queue[Answer], within_s: float, urgency: Urgency
+    ) -> Piece | None:
+        while True:
+            if self.gone.is_set() and answers.empty():
+                raise ChildGone
+            waited_for = urgency.waited_for
+            try:
+                async with asyncio.timeout(within_s):
+                    answer = await answers.get()
+            except TimeoutError:
+                if time.monotonic() - self._heard_at_s >= within_s:
+                    self.kill()
+                    raise ChildGone from None
+                if waited_for:
+                    raise ProviderError("too_slow", f"no audio in {within_s} s", retryable=True) from None
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
 
     def _send(self, message: dict[str, Any]) -> None:
         stdin = self._process.stdin

@@ -6,6 +6,8 @@ The only place that imports piper; it imports nothing else of callbot.
 
 In: one JSON object a line.
     {"id": n, "text": "..."}    say this; `"skip": k` leaves out the first k pieces (it was cut short before)
+                                `"ahead": true`: nobody waits for it yet, every other request comes first
+    {"urgent": n}               somebody waits for it now
     {"cancel": n}               stop saying it, or do not begin; unknown ids mean nothing
 Out: first `{"ready": true, "rate_hz": 22050, "name": "joe", "language": "en-US"}`, or
 `{"ready": false, "error": "..."}` and exit code 1. Then
@@ -14,7 +16,7 @@ Out: first `{"ready": true, "rate_hz": 22050, "name": "joe", "language": "en-US"
     {"id": n, "error": "..."}                  it could not be said; id is null for a line that cannot be read
 A cancelled request gets nothing more, except what was under way. A piece is a clause or a sentence, so the
 first sound comes long before the last; the same text always has the same pieces. Several requests share the
-voice: the one whose listener would run out of sound first comes first.
+voice: of those that are waited for, the one whose listener would run out of sound first comes first.
 
 It exits when stdin ends, at once: it never outlives its parent. SIGINT is left to the parent.
 """
@@ -122,8 +124,11 @@ class Request:
     skip: int
     dry_at_s: float
     """When its listener has nothing left to hear, if it plays what it gets without a pause."""
+    ahead: bool = False
+    """Nobody waits for it yet."""
     pieces: list[list[str]] | None = None
     said: int = 0
+    said_s: float = 0.0
     gain: float = 0.0
 
 
@@ -143,11 +148,18 @@ class Desk:
         with self._changed:
             self._requests.pop(request_id, None)
 
+    def hurry(self, request_id: int) -> None:
+        """Its listener begins to hear it now."""
+        with self._changed:
+            request = self._requests.get(request_id)
+            if request is not None and request.ahead:
+                request.ahead, request.dry_at_s = False, time.monotonic() + request.said_s
+
     def most_urgent(self) -> Request:
         """Waits until there is one; it stays on the desk."""
         with self._changed:
             self._changed.wait_for(lambda: self._requests)
-            return min(self._requests.values(), key=lambda request: request.dry_at_s)
+            return min(self._requests.values(), key=lambda request: (request.ahead, request.dry_at_s))
 
 
 class Line:
@@ -174,10 +186,14 @@ def take(line: bytes, desk: Desk) -> None:
     if isinstance(cancelled := asked.get("cancel"), int):
         desk.drop(cancelled)
         return
+    if isinstance(urgent := asked.get("urgent"), int):
+        desk.hurry(urgent)
+        return
     number, text, skip = asked.get("id"), asked.get("text"), asked.get("skip", 0)
     if not (isinstance(number, int) and isinstance(text, str) and isinstance(skip, int) and skip >= 0):
         raise ValueError("wants id (integer) and text (string)")
-    desk.add(Request(number, text, skip, dry_at_s=time.monotonic()))
+    ahead = asked.get("ahead") is True
+    desk.add(Request(number, text, skip, dry_at_s=time.monotonic(), ahead=ahead))
 
 
 def read_for_ever(stdin: BinaryIO, desk: Desk, line: Line) -> NoReturn:
@@ -205,6 +221,7 @@ def say_next_piece(request: Request, voice: PiperVoice) -> bytes | None:
     if request.said == 0 and request.skip == 0:
         samples = without_leading_silence(samples, voice.rate_hz)
     request.said += 1
+    request.said_s += len(samples) / voice.rate_hz
     request.dry_at_s = max(request.dry_at_s, time.monotonic()) + len(samples) / voice.rate_hz
     return bytes(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 

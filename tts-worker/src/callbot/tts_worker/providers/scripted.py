@@ -14,6 +14,7 @@ from callbot.runtime.errors import ProviderError
 from callbot.schemas.text_audio import audible
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
+from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 
 CHUNK_BYTES: Final = 1600
 
@@ -34,7 +35,9 @@ class ScriptedSynthesizer:
     ) -> None:
         return None
 
-    async def speak(self, text: str, voice: Voice) -> AsyncGenerator[bytes, None]:
+    async def speak(
+        self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
+    ) -> AsyncGenerator[bytes, None]:
         if "[[tts:fail]]" in text:
             raise ProviderError("scripted_failure", "the text asked for it", retryable=False)
         if "[[tts:stall]]" in text:

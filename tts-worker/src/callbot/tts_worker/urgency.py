@@ -1,0 +1,26 @@
+"""Whether somebody waits to hear a text: what is spoken ahead of its need gives way to what is not."""
+
+from collections.abc import Callable
+
+
+class Urgency:
+    """Of one synthesis. It may rise while the provider speaks, and never falls."""
+
+    def __init__(self, *, waited_for: bool) -> None:
+        self.waited_for = waited_for
+        self._on_rise: Callable[[], None] | None = None
+
+    def rise(self) -> None:
+        """The text is asked for now."""
+        if not self.waited_for:
+            self.waited_for = True
+            if self._on_rise is not None:
+                self._on_rise()
+
+    def on_rise(self, callback: Callable[[], None]) -> None:
+        """Called once, when it rises; a later callback takes the place of an earlier one."""
+        if not self.waited_for:
+            self._on_rise = callback
+
+
+WAITED_FOR = Urgency(waited_for=True)
