@@ -12,15 +12,31 @@ from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.providers.openai_compatible import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
+from callbot.dialog_worker.webhook_door import WebhookDoor
+from callbot.runtime.sealing import webhook_secret_of
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnAnswered, TurnOpened, WebhookStatus
-from callbot.schemas.webhook import Action
+from callbot.schemas.webhook import Action, WebhookRequest
+from tests.samples import CALL_ID, SEALING
 
 NEVER_S = 30.0
 SOON_S = 0.05
 A_WHILE_S = 0.5
 """Long enough for what a server on loopback has already sent."""
+
+
+REST_OF_A_REQUEST: dict[str, Any] = {
+    "user_text": "Hi",
+    "llm_suggestion": "",
+    "history": [],
+    "timestamp": "2025-04-05T10:05:00Z",
+    "call_id": CALL_ID,
+    "turn_id": f"{CALL_ID}.1",
+    "from_number": "",
+    "to_number": "",
+    "language": "en-US",
+}
 
 
 class Customer:
@@ -78,8 +94,8 @@ def think(
 
 @asynccontextmanager
 async def open_answering(settings: Settings) -> AsyncIterator[Answering]:
-    async with open_language_model(settings) as model, open_webhooks(settings) as webhooks:
-        yield Answering(model, webhooks, settings)
+    async with open_language_model(settings) as model, open_webhooks(settings, None) as webhooks:
+        yield Answering(model, WebhookDoor(webhooks, SEALING), settings)
 
 
 async def test_the_webhook_gets_the_complete_suggestion(vendor: Any, customer: Customer, think: Turn) -> None:
@@ -208,3 +224,29 @@ async def test_where_a_transfer_goes(vendor: Any, customer: Customer, think: Tur
     customer.answer["transfer_to"] = "+15550008888"
     answered = await think(brief={"transfer_to": "+15550009999"})
     assert (answered.action, answered.transfer_to) == (Action.TRANSFER, "+15550008888")
+
+
+async def test_a_secret_that_cannot_be_opened_costs_the_webhook_not_the_turn(
+    vendor: Any, customer: Customer, think: Turn, caplog: pytest.LogCaptureFixture
+) -> None:
+    vendor.says("Sure.")
+    others = SEALING.seal("s3cret-s3cret-s3cret", webhook_secret_of("bot_2"))
+    for sealed in (others, "gone.AAAA.BBBB", "s3cret-s3cret-s3cret", ""):
+        answered = await think(brief={"sealed_webhook_secret": sealed})
+        assert (answered.say, answered.source) == ("Sure.", "suggestion")
+        assert answered.webhook_status is WebhookStatus.UNREACHABLE
+        assert answered.webhook_detail == "the webhook's secret cannot be opened"
+    assert customer.suggestions == [], "an unsigned request is never sent"
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_secret_that_cannot_be_opened_is_said_once(
+    settings_with: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_webhooks(settings_with(), None) as webhooks:
+        door = WebhookDoor(webhooks, SEALING)
+        for bot_id in ("bot_1", "bot_1", "bot_2", "bot_1", "bot_2"):
+            request = WebhookRequest(**{"bot_id": bot_id, **REST_OF_A_REQUEST})
+            await door.ask("http://127.0.0.1:9/", "no.such.key", request, user_id="public")
+    said = [(r.levelname, r.bot_id) for r in caplog.records]  # type: ignore[attr-defined]
+    assert said == [("ERROR", "bot_1"), ("ERROR", "bot_2")]

@@ -13,6 +13,7 @@ from callbot.dialog_worker.app import Mind
 from callbot.dialog_worker.providers.openai_compatible import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
+from callbot.dialog_worker.webhook_door import WebhookDoor
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import TimedOut
 from callbot.runtime.seat import SeatHolder
@@ -21,6 +22,7 @@ from callbot.schemas.dialog import TurnAnswered, TurnCancelled, TurnOpened
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatOffer
 from callbot.schemas.subjects import CALL_OVER, MIND_OFFER, TURN_ANSWERED, TURN_CANCELLED, TURN_OPENED
+from tests.samples import SEALING
 from tests.servers import Server, url_for
 
 
@@ -89,8 +91,8 @@ async def worker(
             connect(url_for("dialog-worker", nats), speaks_as="dialog-worker")
         )
         model = await stack.enter_async_context(open_language_model(settings))
-        webhooks = await stack.enter_async_context(open_webhooks(settings))
-        answering = Answering(model, webhooks, settings)
+        webhooks = await stack.enter_async_context(open_webhooks(settings, None))
+        answering = Answering(model, WebhookDoor(webhooks, SEALING), settings)
         seats = SeatHolder(
             bus,
             role=Role.MIND,

@@ -16,7 +16,7 @@ from callbot.studio.up import Platform, PlatformFailed, running_platform
 from callbot.studio.up.http_get import get
 
 SERVICES = {"gateway", "call-router", "stt-worker", "dialog-worker", "tts-worker"}
-SERVERS = {"nats", "mongo", "llm"}
+SERVERS = {"nats", "mongo", "llm", "twilio"}
 _MARK = "CALLBOT_TEST_MARK"
 
 
@@ -72,7 +72,7 @@ async def test_ps_names_every_process(platform: Platform) -> None:
 
 
 async def test_secrets_are_for_the_owner_only(platform: Platform) -> None:
-    for name in ("nats.conf", "token-keys"):
+    for name in ("nats.conf", "token-keys", "twilio-accounts.json", "twilio-numbers.json"):
         assert (platform.data / name).stat().st_mode & 0o777 == 0o600
     assert "password" not in platform.log.read_text().lower().replace("plaintext passwords", "")
 

@@ -14,6 +14,7 @@ import pytest
 from callbot.tts_worker.providers.piper_process import MAX_PHONEMES, cut
 
 PROGRAM = (sys.executable, "-m", "callbot.tts_worker.providers.piper_process")
+HELLO = {"ready": True, "rate_hz": 22050, "name": "joe", "language": "en-US"}
 LONG = "We have a table by the window, it is quiet there, " * 8
 
 
@@ -51,7 +52,7 @@ class Child:
 @pytest.fixture(scope="module")
 def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     child = Child(home=tmp_path_factory.mktemp("home"))
-    assert child.answer()[0] == {"ready": True, "rate_hz": 22050}
+    assert child.answer()[0] == HELLO
     yield child
     assert child.process.stdin and child.process.stdout
     child.process.stdin.close()

@@ -9,19 +9,29 @@ from typing import Any, TypeVar
 
 from nats.errors import Error as NatsError
 
+from callbot.call_router.access_tokens import AccessTokens
+from callbot.call_router.accounts import Accounts
+from callbot.call_router.api_keys import ApiKeys
+from callbot.call_router.attempts import Attempts
 from callbot.call_router.bots import Bots
 from callbot.call_router.calls import Calls
 from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.call_router.identity import Identity, as_user
+from callbot.call_router.instants import utc_now
 from callbot.call_router.memory import ensure_memory
 from callbot.call_router.numbers import Numbers
+from callbot.call_router.passwords import Passwords
+from callbot.call_router.purchases import Purchases
 from callbot.call_router.records import keep_records
 from callbot.call_router.routing import Routing
 from callbot.call_router.settings import Settings, ring_of
 from callbot.call_router.stores import Stores
+from callbot.call_router.sweeper import keep_settled
 from callbot.call_router.tokens import CallTokens
-from callbot.call_router.users import ApiKeys, Users
+from callbot.call_router.twilio_api import open_twilio
+from callbot.call_router.users import Users
 from callbot.call_router.voices import Voices
+from callbot.call_router.webhook_check import WebhookCheck
 from callbot.call_router.webhook_test import WebhookTests
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
@@ -55,10 +65,23 @@ from callbot.schemas.subjects import (
     VOICE_LIST,
     Question,
 )
+from callbot.schemas.users import OPEN_MODE_USER
 
 QUEUE = "call-router"
 ANSWER_WITHIN_S = 1.5
 """The gateway waits two seconds; a refusal must be there before."""
+TWILIO_WITHIN_S = 11.0
+WEBHOOK_WITHIN_S = 5.5
+LONGER_S = {
+    BOT_CREATE.name: TWILIO_WITHIN_S,
+    BOT_DELETE.name: TWILIO_WITHIN_S,
+    NUMBER_CONNECT.name: TWILIO_WITHIN_S,
+    NUMBER_DISCONNECT.name: TWILIO_WITHIN_S,
+    BOT_TEST.name: WEBHOOK_WITHIN_S,
+}
+"""Somebody else is asked for these; here too the gateway waits a little longer. One operation of the database
+has no more time than elsewhere."""
+PREPARED_WITHIN_S = 10.0
 LOOK_EVERY_S = 1.0
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -89,26 +112,43 @@ async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterat
     readiness = Readiness(bus)
     async with AsyncExitStack() as stack:
         for work in (
-            partial(_watch_store, stores, readiness),
+            partial(_watch_store, stores, settings, readiness),
             partial(_keep_memory, bus, stores, settings, readiness),
         ):
             stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
-        for row, answer in _answers(bus, stores, settings):
-            listening = await bus.answer(row, _bounded(answer, readiness), queue=QUEUE)
+        twilio = await stack.enter_async_context(open_twilio(settings.twilio_api_url))
+        numbers, purchases = Numbers(stores, twilio, settings), Purchases(stores, twilio, settings)
+        sweep = partial(
+            keep_settled, (purchases.settle, numbers.touching.settle), lambda: readiness.store_answers
+        )
+        stack.push_async_callback(_ended, asyncio.create_task(_kept_running(sweep)))
+        for row, answer in _answers(bus, stores, settings, numbers, purchases):
+            within_s = LONGER_S.get(row.name, ANSWER_WITHIN_S)
+            listening = await bus.answer(row, _bounded(answer, readiness, within_s), queue=QUEUE)
             stack.push_async_callback(listening.stop)
         yield readiness
 
 
 def _answers(
-    bus: Bus, stores: Stores, settings: Settings
+    bus: Bus, stores: Stores, settings: Settings, numbers: Numbers, purchases: Purchases
 ) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
-    identity = Identity(open_mode=settings.auth == "open")
+    tokens = AccessTokens(ring_of(settings.jwt_keys), settings.access_token_s)
+    identity = Identity(tokens, stores.api_keys, open_mode=settings.auth == "open")
     for_user = partial(as_user, identity)
-    routing = Routing(stores, CallTokens(ring_of(settings.token_keys)))
-    users, keys, numbers = Users(), ApiKeys(), Numbers()
-    addresses = WebhookAddresses(settings.webhook_http, settings.webhook_allow)
-    bots = Bots(stores, Sealing(ring_of(settings.webhook_keys)), addresses)
-    calls = Calls(stores)
+    accounts = Accounts(stores, settings)
+    routing = Routing(stores, accounts, CallTokens(ring_of(settings.token_keys)), settings)
+    users = _users(stores, settings, tokens)
+    keys = ApiKeys(stores.api_keys, settings.keys_per_user)
+    voices = Voices(bus)
+    bots = Bots(
+        stores,
+        sealing=Sealing(ring_of(settings.webhook_keys)),
+        webhooks=WebhookCheck(WebhookAddresses(settings.webhook_http, settings.webhook_allow)),
+        voices=voices,
+        purchases=purchases,
+        limit=settings.bots_per_user,
+    )
+    calls = Calls(stores, bus)
     return [
         (CALL_ROUTE, routing.route),
         (CALL_ADMIT, routing.admit),
@@ -129,22 +169,31 @@ def _answers(
         (BOT_LIST, for_user(bots.list)),
         (BOT_UPDATE, for_user(bots.update)),
         (BOT_DELETE, for_user(bots.delete)),
-        (BOT_TEST, for_user(WebhookTests(bus).test)),
-        (VOICE_LIST, for_user(Voices(bus).list)),
+        (BOT_TEST, for_user(WebhookTests(bus, stores.bots).test)),
+        (VOICE_LIST, for_user(voices.list)),
         (CALL_GET, for_user(calls.get)),
         (CALL_LIST, for_user(calls.list)),
         (CALL_DELETE, for_user(calls.delete)),
     ]
 
 
-def _bounded(answer: Answer[M, A], readiness: Readiness) -> Answer[M, A]:
+def _users(stores: Stores, settings: Settings, tokens: AccessTokens) -> Users:
+    attempts = Attempts(
+        stores.attempts,
+        per_address=settings.auth_attempts_per_address,
+        per_account=settings.auth_attempts_per_account,
+    )
+    return Users(stores.users, attempts, Passwords(), tokens)
+
+
+def _bounded(answer: Answer[M, A], readiness: Readiness, within_s: float) -> Answer[M, A]:
     """In time or not at all; without its indexes the database may not be written."""
 
     async def bounded(question: M) -> A:
         try:
             if not readiness.store_prepared:
                 raise StoreUnavailable("not prepared yet")
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 return await answer(question)
         except (StoreUnavailable, TimeoutError) as e:
             log.warning("unavailable", extra={"question": type(question).__name__, "reason": str(e)})
@@ -166,11 +215,11 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _watch_store(stores: Stores, readiness: Readiness) -> None:
+async def _watch_store(stores: Stores, settings: Settings, readiness: Readiness) -> None:
     while True:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                await (stores.ping() if readiness.store_prepared else stores.prepare())
+            async with asyncio.timeout(ANSWER_WITHIN_S if readiness.store_prepared else PREPARED_WITHIN_S):
+                await (stores.ping() if readiness.store_prepared else _prepare(stores, settings))
         except (StoreUnavailable, StoreRejected, TimeoutError) as e:
             if readiness.store_answers or not readiness.store_prepared:
                 log.warning("MongoDB is away", extra={"reason": str(e) or type(e).__name__})
@@ -182,6 +231,15 @@ async def _watch_store(stores: Stores, readiness: Readiness) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
+async def _prepare(stores: Stores, settings: Settings) -> None:
+    """The indexes, documents of older versions, and in open mode its user."""
+    await stores.prepare()
+    await stores.migrations.run(Sealing(ring_of(settings.webhook_keys)))
+    if settings.auth == "open":
+        await stores.users.ensure(OPEN_MODE_USER, utc_now())
+        await stores.default_bots.fill(OPEN_MODE_USER)
+
+
 async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: Readiness) -> None:
     """The streams and buckets, then the records."""
     js = bus.jetstream()
@@ -189,7 +247,7 @@ async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: 
         try:
             await ensure_memory(js, settings.nats_replicas)
             readiness.memory_exists = True
-            await keep_records(js, stores.call_log)
+            await keep_records(js, stores)
         except NatsError as e:
             # Also when the broker has lost its store: what is not there is made again.
             log.warning("JetStream is not ready", extra={"reason": str(e) or type(e).__name__})

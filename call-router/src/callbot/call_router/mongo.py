@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -106,8 +106,10 @@ class _MongoCollection(Collection):
         return found
 
     @_translated
-    async def many(self, wanted: Query, *, sort: Keys = (), limit: int = 0) -> list[Document]:
-        cursor = self._collection.find(wanted, NO_ID)
+    async def many(
+        self, wanted: Query, *, sort: Keys = (), limit: int = 0, fields: Sequence[str] = ()
+    ) -> list[Document]:
+        cursor = self._collection.find(wanted, {**dict.fromkeys(fields, True), **NO_ID})
         if sort:
             cursor = cursor.sort(list(sort))
         found: list[Document] = await cursor.limit(limit).to_list(limit or None)

@@ -9,8 +9,8 @@ from callbot.dialog_worker.prompt import conversation
 from callbot.dialog_worker.sentences import cut
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.suggestion import Suggestion
-from callbot.dialog_worker.webhook import WebhookOutcome, Webhooks
-from callbot.runtime.sealing import Sealing, webhook_secret_of
+from callbot.dialog_worker.webhook import WebhookOutcome
+from callbot.dialog_worker.webhook_door import WebhookDoor
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnAnswered, TurnOpened, WebhookStatus
@@ -22,9 +22,8 @@ class Answering:
     """Deadlines count from the end of the caller's turn, not from when we heard of it."""
 
     model: LanguageModel
-    webhooks: Webhooks
+    door: WebhookDoor
     settings: Settings
-    sealing: Sealing
 
     async def answer(self, brief: CallBrief, turn: TurnOpened) -> TurnAnswered:
         ended_at_s = time.monotonic() - max(0, turn.elapsed_ms) / 1000
@@ -32,8 +31,9 @@ class Answering:
         try:
             await suggestion.wait_complete(ended_at_s + self.settings.suggestion_s - time.monotonic())
             request = _request(brief, turn, suggestion.text)
-            secret = self.sealing.open(brief.sealed_webhook_secret, webhook_secret_of(brief.bot_id))
-            outcome = await self.webhooks.ask(brief.webhook, secret, request)
+            outcome = await self.door.ask(
+                brief.webhook, brief.sealed_webhook_secret, request, user_id=brief.user_id
+            )
             if outcome.answer is not None:
                 return _from_webhook(brief, turn, outcome, outcome.answer, request, suggestion)
             left_s = ended_at_s + self.settings.turn_s - time.monotonic()

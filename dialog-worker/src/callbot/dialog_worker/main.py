@@ -2,9 +2,12 @@
 
 from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.app import Mind
+from callbot.dialog_worker.permits import Permits
 from callbot.dialog_worker.providers.openai_compatible import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
+from callbot.dialog_worker.webhook_door import WebhookDoor
+from callbot.dialog_worker.webhook_test import answering_tests
 from callbot.runtime.bus import connect
 from callbot.runtime.health import health
 from callbot.runtime.keyring import KeyRing
@@ -21,11 +24,12 @@ async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
         open_language_model(settings) as model,
-        open_webhooks(settings) as webhooks,
+        open_webhooks(settings, Permits(bus, settings.webhook_calls_per_s)) as webhooks,
     ):
-        sealing = Sealing(KeyRing.parse(settings.webhook_keys.get_secret_value()))
-        answering = Answering(model, webhooks, settings, sealing)
+        door = WebhookDoor(webhooks, Sealing(KeyRing.parse(settings.webhook_keys.get_secret_value())))
+        answering = Answering(model, door, settings)
         async with (
+            answering_tests(bus, door),
             SeatHolder(
                 bus,
                 role=Role.MIND,

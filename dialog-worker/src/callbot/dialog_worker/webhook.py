@@ -3,32 +3,30 @@
 import asyncio
 import hashlib
 import hmac
-import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import StreamReader
+from aiohttp.abc import AbstractResolver
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 
+from callbot.dialog_worker.connections import AddressRefused, open_connector
+from callbot.dialog_worker.lookups import Lookups, TooManyLookups, looked_up_for
+from callbot.dialog_worker.permits import NoPermit, Permits
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook_answer import InvalidAnswer, read_answer
-from callbot.runtime.settings import is_loopback
+from callbot.runtime.webhook_address import WebhookAddresses
 from callbot.schemas.dialog import WebhookStatus
 from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
-
-log = logging.getLogger(__name__)
 
 MOST_INTERIM_RESPONSES = 5
 MAX_ANSWER_BYTES = 64 * 1024
 USER_AGENT = "CallBot-Studio/1 (webhook)"
-CONNECTIONS = 512
-CONNECTIONS_A_HOST = 64
-WARM_S = 60.0
+ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,78 +35,100 @@ class WebhookOutcome:
     detail: str
     """What was wrong, without the customer's data."""
     ms: float | None
+    """From when we wanted to call; None: the address was refused as it is written."""
     answer: WebhookAnswer | None = None
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    http_status: int
+    body: bytes
 
 
 class _Failed(Exception):
-    def __init__(self, status: WebhookStatus, detail: str) -> None:
+    def __init__(self, status: WebhookStatus, detail: str, http_status: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.http_status = http_status
 
 
 class Webhooks:
     """Every customer's webhook, over connections that are kept for the next turn."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, within_s: float, allow_http_loopback: bool) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        addresses: WebhookAddresses,
+        permits: Permits | None,
+        *,
+        within_s: float,
+    ) -> None:
+        """`permits`: None is no limit."""
         self._session = session
+        self._addresses = addresses
+        self._permits = permits
         self._within_s = within_s
-        self._allow_http_loopback = allow_http_loopback
 
-    async def ask(self, url: str, secret: str, request: WebhookRequest) -> WebhookOutcome:
+    async def ask(self, url: str, secret: str, request: WebhookRequest, user_id: str) -> WebhookOutcome:
         """Answers within the deadline, whatever is at the other end; raises nothing."""
-        if reason := forbidden(url, allow_http_loopback=self._allow_http_loopback):
+        if reason := self._addresses.refusal_of_url(url):
             return WebhookOutcome(WebhookStatus.UNREACHABLE, reason, None)
+        looked_up_for.set(user_id)
         body = request.model_dump_json(by_alias=True).encode()
-        headers = _headers(secret, body, request.turn_id)
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self._within_s):
-                answer, odd = read_answer(await self._post(url, body, headers))
+                received = await self._post(url, body, secret, request.turn_id, user_id)
+            answer, odd = _read(received)
         except TimeoutError:
             failure = _Failed(WebhookStatus.TIMEOUT, f"no answer within {self._within_s:g} s")
-        except InvalidAnswer as e:
-            failure = _Failed(WebhookStatus.INVALID, str(e))
+        except NoPermit:
+            failure = _Failed(WebhookStatus.RATE_LIMITED, "429 too many webhook calls a second")
         except _Failed as e:
             failure = e
         except (aiohttp.ClientError, OSError, ValueError) as e:
             failure = _Failed(WebhookStatus.UNREACHABLE, _reason(e))
         else:
-            return WebhookOutcome(WebhookStatus.OK, odd, _ms_since(began), answer)
-        return WebhookOutcome(failure.status, failure.detail, _ms_since(began))
+            return WebhookOutcome(WebhookStatus.OK, odd, _ms_since(began), answer, received.http_status)
+        return WebhookOutcome(
+            failure.status, failure.detail, _ms_since(began), http_status=failure.http_status
+        )
 
-    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> bytes:
-        try:
-            return await self._post_once(url, body, headers)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as e:
-            if isinstance(e, aiohttp.ClientConnectorError):
+    async def _post(self, url: str, body: bytes, secret: str, key: str, user_id: str) -> _Received:
+        """A kept connection may have been closed just then; the Idempotency-Key makes a second POST safe."""
+        until_s = time.monotonic() + self._within_s
+        for attempt in range(ATTEMPTS):
+            if self._permits is not None:
+                await self._permits.wait(user_id, until_s - time.monotonic())
+            try:
+                return await self._post_once(url, body, _headers(secret, body, key))
+            except aiohttp.ClientConnectorError:
                 raise
-            # A kept connection may have been closed just then; the Idempotency-Key makes a second POST safe.
-            return await self._post_once(url, body, headers)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _post_once(self, url: str, body: bytes, headers: dict[str, str]) -> bytes:
+    async def _post_once(self, url: str, body: bytes, headers: dict[str, str]) -> _Received:
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
-            if not 200 <= response.status < 300:
-                raise _Failed(WebhookStatus.BAD_STATUS, f"HTTP {response.status}")
+            status = response.status
+            if not 200 <= status < 300:
+                raise _Failed(WebhookStatus.BAD_STATUS, f"HTTP {status}", status)
             received = bytearray()
             async for chunk in response.content.iter_any():
                 received += chunk
                 if len(received) > MAX_ANSWER_BYTES:
-                    raise _Failed(WebhookStatus.TOO_LARGE, f"more than {MAX_ANSWER_BYTES} bytes")
-            return bytes(received)
+                    raise _Failed(WebhookStatus.TOO_LARGE, f"more than {MAX_ANSWER_BYTES} bytes", status)
+            return _Received(status, bytes(received))
 
 
-def forbidden(url: str, *, allow_http_loopback: bool) -> str:
-    """Why this address may not be called; empty where it may. Every rule about addresses belongs here."""
+def _read(received: _Received) -> tuple[WebhookAnswer, str]:
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the address is not a URL"
-    if parts.scheme == "https" or (
-        parts.scheme == "http" and allow_http_loopback and is_loopback(parts.hostname)
-    ):
-        return ""
-    return "only https:// addresses are called"
+        return read_answer(received.body)
+    except InvalidAnswer as e:
+        raise _Failed(WebhookStatus.INVALID, str(e), received.http_status) from e
 
 
 def signature(secret: str, at_s: int, body: bytes) -> str:
@@ -118,22 +138,19 @@ def signature(secret: str, at_s: int, body: bytes) -> str:
 
 
 @asynccontextmanager
-async def open_webhooks(settings: Settings) -> AsyncIterator[Webhooks]:
-    connector = aiohttp.TCPConnector(
-        limit=CONNECTIONS, limit_per_host=CONNECTIONS_A_HOST, keepalive_timeout=WARM_S, ttl_dns_cache=30
-    )
+async def open_webhooks(
+    settings: Settings, permits: Permits | None, resolver: AbstractResolver | None = None
+) -> AsyncIterator[Webhooks]:
+    """`resolver`: None looks names up as this machine does."""
+    addresses = WebhookAddresses(settings.webhook_http, settings.webhook_allow)
     async with aiohttp.ClientSession(
-        connector=connector,
+        connector=open_connector(addresses, resolver or Lookups()),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         response_class=_FinalAnswers,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
     ) as session:
-        yield Webhooks(
-            session,
-            within_s=settings.webhook_s,
-            allow_http_loopback=settings.webhook_http == "loopback",
-        )
+        yield Webhooks(session, addresses, permits, within_s=settings.webhook_s)
 
 
 class _FinalAnswers(aiohttp.ClientResponse):
@@ -175,6 +192,10 @@ def _headers(secret: str, body: bytes, turn_id: str) -> dict[str, str]:
 
 def _reason(e: Exception) -> str:
     """Few words without the address: the record is read by people, the class name by us."""
+    if isinstance(e, aiohttp.ClientConnectorError) and isinstance(
+        e.os_error, (AddressRefused, TooManyLookups)
+    ):
+        return str(e.os_error)
     known = {
         aiohttp.ClientConnectorDNSError: "the host name cannot be resolved",
         aiohttp.ClientConnectorCertificateError: "the certificate is not valid",
@@ -182,6 +203,7 @@ def _reason(e: Exception) -> str:
         aiohttp.ClientConnectorError: "the connection was refused or failed",
         aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
         aiohttp.ClientPayloadError: "the answer ended early",
+        aiohttp.InvalidURL: "the address is not a URL",
     }
     return next((text for kind, text in known.items() if isinstance(e, kind)), type(e).__name__)
 

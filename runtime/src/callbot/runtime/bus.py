@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_HEADER = "Callbot-Refused"
 CONNECT_TIMEOUT_S = 10.0
+LONG_QUESTION_S = 3.0
 PENDING_MESSAGES = 4096
 """A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
 
@@ -74,6 +75,9 @@ class Bus:
         self._check(row, speaks=True)
         self.require_link()
         try:
+            if timeout_s > LONG_QUESTION_S:
+                # A server that stands still would be noticed only by its pings, seconds later.
+                await self._client.flush(timeout=1)
             reply = await self._client.request(row.of(**ids), message.encode(), timeout=timeout_s)
         except NoRespondersError as e:
             raise NoResponders(row.name) from e

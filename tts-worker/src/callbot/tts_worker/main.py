@@ -6,6 +6,7 @@ from callbot.runtime.service import run, stop_requested
 from callbot.tts_worker.app import mouths
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import open_synthesizer
+from callbot.tts_worker.voices import ToldVoices
 
 SERVICE = "tts-worker"
 
@@ -14,11 +15,12 @@ async def serve(settings: Settings) -> None:
     async with (
         open_synthesizer(settings) as synthesizer,
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
+        ToldVoices(bus, synthesizer, settings.worker_id) as voices,
         mouths(bus, synthesizer, settings) as seats,
         health(
             settings,
             service=SERVICE,
-            ready=lambda: {"bus": bus.is_connected, "voice": synthesizer.ready},
+            ready=lambda: {"bus": bus.is_connected, "voice": synthesizer.ready, "voices": voices.told},
             live_calls=lambda: seats.live_calls,
         ),
     ):

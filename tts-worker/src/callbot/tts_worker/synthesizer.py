@@ -1,12 +1,13 @@
 """What turns a sentence into sound, and how one is found by its name."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Protocol
 
 from callbot.runtime.errors import SettingsError
+from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.settings import Settings
 
 GROUP = "callbot.tts"
@@ -27,9 +28,17 @@ class Voice:
         return cls(provider, name if wished_provider == provider else "", language)
 
 
+def voice_info(provider: str, name: str, language: str) -> VoiceInfo:
+    return VoiceInfo(voice=f"{provider}:{name}", provider=provider, name=name, language=language)
+
+
 class Synthesizer(Protocol):
     ready: bool
     """False: it cannot speak and has no prospect of it; the worker's seats should go to others."""
+
+    @property
+    def voices(self) -> Sequence[VoiceInfo]:
+        """What it can speak with now; asked from time to time, so quick."""
 
     def speak(self, text: str, voice: Voice) -> AsyncGenerator[bytes, None]:
         """8,000 bytes of mu-law a second, in chunks of any size, as soon as they exist.

@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from callbot.runtime.errors import ProviderError, SettingsError
+from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.providers.piper_child import CannotStart, ChildGone, PiperChild
 from callbot.tts_worker.settings import Settings
-from callbot.tts_worker.synthesizer import Voice
+from callbot.tts_worker.synthesizer import Voice, voice_info
 from callbot.tts_worker.telephone_audio import TelephoneAudio
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,12 @@ class PiperSynthesizer:
         self._changed = asyncio.Condition()
         self._keeping: asyncio.Task[None] | None = None
         self.ready = True
+
+    @property
+    def voices(self) -> list[VoiceInfo]:
+        """The one that is loaded; none while there is no child that could speak."""
+        child = self._alive()
+        return [voice_info("piper", child.voice_name, child.language)] if child else []
 
     @property
     def child_pid(self) -> int | None:

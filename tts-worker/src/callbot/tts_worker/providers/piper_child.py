@@ -41,6 +41,8 @@ class PiperChild:
         self._heard_at_s = time.monotonic()
         self._reading: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()
+        self.voice_name = self.language = ""
+        """Of the voice that it has loaded; the language as BCP 47."""
 
     @property
     def pid(self) -> int:
@@ -72,6 +74,7 @@ class PiperChild:
             raise CannotStart("Piper's process ended while it was loading its voice") from None
         if not hello.get("ready"):
             raise CannotStart(str(hello.get("error")))
+        self.voice_name, self.language = str(hello.get("name")), str(hello.get("language"))
 
     async def stop(self) -> None:
         """End of stdin ends the child; one that is stuck is killed."""

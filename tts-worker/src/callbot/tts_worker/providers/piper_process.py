@@ -7,7 +7,8 @@ The only place that imports piper; it imports nothing else of callbot.
 In: one JSON object a line.
     {"id": n, "text": "..."}    say this; `"skip": k` leaves out the first k pieces (it was cut short before)
     {"cancel": n}               stop saying it, or do not begin; unknown ids mean nothing
-Out: first `{"ready": true, "rate_hz": 22050}`, or `{"ready": false, "error": "..."}` and exit code 1. Then
+Out: first `{"ready": true, "rate_hz": 22050, "name": "joe", "language": "en-US"}`, or
+`{"ready": false, "error": "..."}` and exit code 1. Then
     {"id": n, "rate_hz": 22050, "bytes": k}    then k bytes of signed 16-bit little-endian mono: one piece
     {"id": n, "end": true}                     it has been said; a text without a sound has no pieces
     {"id": n, "error": "..."}                  it could not be said; id is null for a line that cannot be read
@@ -70,6 +71,14 @@ def without_leading_silence(samples: Samples, rate_hz: int) -> Samples:
     return samples[max(0, first - int(MARGIN_S * rate_hz)) :]
 
 
+def name_and_language(config: dict[str, Any], *, otherwise: str) -> tuple[str, str]:
+    """As a voice's .json has them (`dataset`, `language.code`); the language is BCP 47, `und`: not said."""
+    name = re.sub(r"[^\w.-]+", "-", str(config.get("dataset") or otherwise))[:64]
+    language = config.get("language")
+    code = language.get("code") if isinstance(language, dict) else None
+    return name, str(code or "und").replace("_", "-")
+
+
 class PiperVoice:
     """A loaded voice."""
 
@@ -88,8 +97,10 @@ class PiperVoice:
         # Spinning threads would take the cores from the other services between two sentences.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._piper = Piper(session, PiperConfig.from_dict(json.loads(config.read_text("utf-8"))))
+        said = json.loads(config.read_text("utf-8"))
+        self._piper = Piper(session, PiperConfig.from_dict(said))
         self.rate_hz: int = self._piper.config.sample_rate
+        self.name, self.language = name_and_language(said, otherwise=model.stem)
 
     def pieces(self, text: str) -> list[list[str]]:
         # Double brackets would be raw phonemes to Piper, and NUL the end of the text to espeak-ng.
@@ -244,7 +255,8 @@ def main() -> None:
     except Exception as e:
         line.send({"ready": False, "error": f"Piper's voice cannot be loaded: {e}"})
         os._exit(1)
-    line.send({"ready": True, "rate_hz": voice.rate_hz})
+    said = {"rate_hz": voice.rate_hz, "name": voice.name, "language": voice.language}
+    line.send({"ready": True, **said})
     speak_for_ever(voice, desk, line)
 
 

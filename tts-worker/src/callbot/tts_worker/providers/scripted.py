@@ -1,5 +1,6 @@
 """A voice without a model, for tests: mu-law that carries its text exactly (`callbot.schemas.text_audio`).
 
+It claims to be `piper:joe`, so that a platform with it says of its bots' voices what one with Piper says.
 `[[tts:fail]]` in a text fails at once, `[[tts:break]]` after half of the audio, `[[tts:stall]]` never gives
 any audio and fails when the deadline is over.
 """
@@ -12,13 +13,14 @@ from typing import Final, Self
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.text_audio import audible
 from callbot.tts_worker.settings import Settings
-from callbot.tts_worker.synthesizer import Voice
+from callbot.tts_worker.synthesizer import Voice, voice_info
 
 CHUNK_BYTES: Final = 1600
 
 
 class ScriptedSynthesizer:
     ready = True
+    voices = (voice_info("piper", "joe", "en-US"),)
 
     def __init__(self, settings: Settings) -> None:
         self._ms_per_character = settings.scripted_ms_per_character
