@@ -23,14 +23,25 @@ trap '[ -z "$LISTENER" ] || kill "$LISTENER"; rm -rf "$WORK"' EXIT
 section() { printf '\n== %s\n' "$*"; }
 left_out() { printf '\n!! LEFT OUT: %s\n' "$*" >&2; }
 
+# As one would type them.
+quoted() {
+  local word
+  for word; do
+    case $word in
+      *[!A-Za-z0-9_./:=-]*) printf " '%s'" "$word" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
+}
+
 # expect STATUS[|STATUS…] METHOD PATH [curl's arguments]: shows the command and the answer, keeps the body in BODY.
 expect() {
   local wanted=$1 method=$2 path=$3 status
   shift 3
   printf '\n$ curl -X %s "$BASE%s"' "$method" "$path"
   [ ${#AUTH[@]} -eq 0 ] || printf ' -H "Authorization: Bearer $TOKEN"'
-  [ $# -eq 0 ] || printf ' %q' "$@"
-  status=$(curl --silent --show-error --max-time 20 -X "$method" "$BASE$path" "${AUTH[@]}" "$@" \
+  quoted "$@"
+  status=$(curl --silent --show-error --max-time 20 -X "$method" "$BASE$path" ${AUTH[@]+"${AUTH[@]}"} "$@" \
     --dump-header "$WORK/headers" --output "$WORK/body" --write-out '%{http_code}') || status="$status (curl: $?)"
   BODY=$(cat "$WORK/body" 2>/dev/null || true)
   printf '\n%s %s\n' "$status" "${BODY:0:1500}"

@@ -13,11 +13,22 @@ BOT_ID=${BOT_ID:-}
 MADE=
 trap '[ -z "$MADE" ] || curl --silent --output /dev/null -X DELETE "$BASE/bots/$MADE"' EXIT
 
+# As one would type them.
+quoted() {
+  local word
+  for word; do
+    case $word in
+      *[!A-Za-z0-9_./:=-]*) printf " '%s'" "$word" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
+}
+
 # says STATUS TEXT METHOD PATH [curl's arguments]
 says() {
   local wanted=$1 text=$2 method=$3 path=$4 answer status
   shift 4
-  printf '\n$ curl -X %s "%s%s"%s\n' "$method" "$BASE" "$path" "$(printf ' %q' "$@")"
+  printf '\n$ curl -X %s "%s%s"%s\n' "$method" "$BASE" "$path" "$(quoted "$@")"
   answer=$(curl --silent --show-error --max-time 15 -X "$method" "$BASE$path" "$@" \
     -H 'Content-Type: application/x-www-form-urlencoded' --write-out '\n%{http_code} %{content_type}')
   printf '%s\n' "$answer"

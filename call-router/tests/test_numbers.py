@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from callbot.call_router import twilio_api
 from callbot.call_router.accounts import Accounts, CalledNumber
 from callbot.call_router.settings import Settings
 from callbot.runtime.errors import Refused
@@ -173,6 +174,21 @@ async def test_many_users_at_once_and_one_has_it(world: World) -> None:
     (winner,) = [user for user, one in zip(users, found, strict=True) if isinstance(one, Connected)]
     await disconnect(world, winner)
     assert shown(number) == IVR
+
+
+async def test_nobody_else_works_on_a_number_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twilio_api, "REQUEST_S", 3.0)
+    user_id, other_id, account = await world.user(), await world.user(), world.rest.account()
+    number = a_number(account)
+    world.rest.has("update", "slow")
+    connecting = asyncio.create_task(connect(world, user_id, account, number))
+    await world.rest.reached["update"].wait()
+    assert await refusal(connect(world, other_id, account, number)) == "conflict"
+    await world.later(1)
+    assert len(world.rest.of("update")) == 1
+    world.rest.let_go.set()
+    await connecting
+    assert shown(number) == OURS
 
 
 async def test_one_user_connects_two_numbers_at_once(world: World) -> None:

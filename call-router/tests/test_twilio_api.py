@@ -89,6 +89,7 @@ async def test_a_number_that_only_resembles_the_name_is_not_taken_for_it(
         ("hang", TwilioUnavailable),
         ("stall", TwilioUnavailable),
         ("cut", TwilioUnavailable),
+        ("noise", TwilioUnavailable),
         ("garbage", TwilioUnavailable),
         ("list", TwilioUnavailable),
         ("huge", TwilioUnavailable),

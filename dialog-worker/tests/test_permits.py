@@ -136,6 +136,11 @@ async def test_who_finds_no_moment_in_time_is_told_at_once(two_buses: list[Bus])
     assert await permits.wait("hasty", 3), "a refusal has reserved nothing"
 
 
+async def test_a_moment_that_is_free_now_needs_no_time(two_buses: list[Bus]) -> None:
+    permits = Permits(two_buses[0], 1, bucket_within_s=PATIENT_S)
+    assert None not in [await permits.wait(f"unhurried_{n}", -0.1) for n in range(5)]
+
+
 async def test_no_limit(two_buses: list[Bus]) -> None:
     permits = Permits(two_buses[0], 0)
     assert [await permits.wait("free", 0.1) for _ in range(50)] == [None] * 50
@@ -206,7 +211,7 @@ async def test_a_webhook_above_the_limit_is_not_called(
 
     url = await serve(handle)
     permits = Permits(two_buses[0], 3, bucket_within_s=PATIENT_S)
-    async with open_webhooks(settings_with(webhook_s=0.5), permits) as webhooks:
+    async with open_webhooks(settings_with(webhook_s=1.4), permits) as webhooks:
         outcomes = await asyncio.gather(
             *(webhooks.ask(url, "secret", webhook_request, "busy") for _ in range(5))
         )

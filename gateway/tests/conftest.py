@@ -1,115 +1,33 @@
-"""The gateway's site on a real socket and a real NATS, with a call-router that answers as a test wants it."""
+"""The servers that the tests of the API share."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
-import aiohttp
 import pytest
-from aiohttp import web
 
-from callbot.gateway.api.routes import ROUTES
-from callbot.gateway.app import make_app
-from callbot.gateway.main import live_calls
-from callbot.gateway.settings import Settings
+from callbot.call_router.memory import ensure_memory
+from callbot.gateway.keys import BUS
 from callbot.runtime.bus import Bus, connect
-from callbot.runtime.errors import Refused, Silent
-from callbot.schemas.message import Message
-from callbot.schemas.subjects import Question
+from callbot.schemas.subjects import CALL_GET
 from tests.servers import Server, nats_server, url_for
 
-TOKEN = {"Authorization": "Bearer t.o.ken"}
-Answer = Message | Refused | Callable[[Any], Message]
-
-
-class ApiRouter:
-    """call-router, as a test wants it: what it was asked, and what it answers."""
-
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self._answers: dict[str, Answer] = {}
-
-    def answers(self, row: Question[Any, Any], answer: Answer) -> None:
-        self._answers[row.name] = answer
-
-    def forget(self) -> None:
-        self.asked.clear()
-        self._answers.clear()
-
-    async def listen(self, bus: Bus) -> None:
-        for row in {route.row.name: route.row for route in ROUTES}.values():
-            await bus.answer(row, self._on(row))
-        await bus.flush()
-
-    def _on(self, row: Question[Any, Any]) -> Callable[[Any], Any]:
-        async def on(question: Any) -> Message:
-            self.asked.append(question)
-            answer = self._answers.get(row.name)
-            if answer is None:
-                raise Silent
-            if isinstance(answer, Refused):
-                raise answer
-            return answer if isinstance(answer, Message) else answer(question)
-
-        return on
-
-
-@dataclass
-class Site:
-    app: web.Application
-    url: str
-    port: int
-    http: aiohttp.ClientSession
-
-    async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
-        """Status, headers and the JSON that came back, None where there was none."""
-        options["headers"] = {**TOKEN, **options.get("headers", {})}
-        async with self.http.request(method, path, **options) as answer:
-            body = await answer.read()
-            return answer.status, answer.headers, await answer.json() if body else None
-
-    async def raw(self, request: bytes, within_s: float = 5) -> bytes:
-        """What comes back for these bytes until the connection is closed, or nothing has come for a while."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(request)
-        found = b""
-        try:
-            async with asyncio.timeout(within_s):
-                while more := await reader.read(65536):
-                    found += more
-        except TimeoutError:
-            return found
-        finally:
-            writer.close()
-        return found
-
-
-@asynccontextmanager
-async def served(nats: Server, **settings: Any) -> AsyncIterator[Site]:
-    async with AsyncExitStack() as stack:
-        own = Settings(nats_url=url_for("gateway", nats), **settings)
-        bus = await stack.enter_async_context(connect(own.nats_url, speaks_as="gateway"))
-        calls = await stack.enter_async_context(live_calls(own, bus))
-        app = make_app(own, bus, calls)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = int(runner.addresses[0][1])
-        url = f"http://127.0.0.1:{port}"
-        # Nothing of ours is worth waiting for longer than this.
-        timeout = aiohttp.ClientTimeout(total=15)
-        http = await stack.enter_async_context(aiohttp.ClientSession(url, timeout=timeout))
-        yield Site(app, url, port, http)
+from .api_site import ApiRouter, Site, served
+from .live_events import Call
 
 
 @pytest.fixture(scope="session")
 def api_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Of these tests alone: nobody else answers here."""
     server = nats_server(tmp_path_factory.mktemp("api-nats"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_nats(tmp_path: Path) -> Iterator[Server]:
+    """Of one test, which may stop it."""
+    server = nats_server(tmp_path)
     server.start()
     yield server
     server.kill()
@@ -140,3 +58,18 @@ async def site(api_nats: Server) -> AsyncIterator[Site]:
 async def open_site(api_nats: Server) -> AsyncIterator[Site]:
     async with served(api_nats, auth="open") as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+async def stream(api_nats: Server) -> AsyncIterator[Bus]:
+    """The stream of events, as call-router makes it."""
+    async with connect(url_for("call-router", api_nats), speaks_as="call-router") as bus:
+        await ensure_memory(bus.jetstream(), 1)
+        yield bus
+
+
+@pytest.fixture
+def call(site: Site, api_router: ApiRouter, stream: Bus) -> Call:
+    call = Call(site.app[BUS])
+    api_router.answers(CALL_GET, call.detail())
+    return call

@@ -187,8 +187,8 @@ async def test_who_is_not_twilio_hears_nothing(
         "/voice/status?CallStatus=completed",
     ):
         parameters = {"CallSid": CALL_ID}
-        given = {"params": parameters} if method == "GET" else {"data": parameters}
-        async with site.request(method, prefix + path, **given) as answer:
+        query, form = (parameters, None) if method == "GET" else (None, parameters)
+        async with site.request(method, prefix + path, params=query, data=form) as answer:
             assert (answer.status, await answer.read()) == (403, b""), path
 
 

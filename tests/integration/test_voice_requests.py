@@ -98,7 +98,9 @@ def router_settings(nats: Server, tmp_path_factory: pytest.TempPathFactory) -> A
     home: Path = tmp_path_factory.mktemp("mongo-of-voice")
     mongo = mongo_server(home)
     mongo.start()
-    keys = {f"{ring}_keys": SecretStr(new_key("k")) for ring in ("token", "jwt", "secret", "webhook")}
+    keys: dict[str, Any] = {
+        f"{ring}_keys": SecretStr(new_key("k")) for ring in ("token", "jwt", "secret", "webhook")
+    }
     yield RouterSettings(
         nats_url=url_for("call-router", nats),
         mongo_url=f"mongodb://127.0.0.1:{mongo.port}",

@@ -51,7 +51,7 @@ class Account:
 
     def owns(self, phone_number: str, **settings: str) -> dict[str, Any]:
         """A number that this account has from now on."""
-        number = {
+        number: dict[str, Any] = {
             "sid": "PN" + secrets.token_hex(16),
             "account_sid": self.sid,
             "phone_number": phone_number,
@@ -76,8 +76,8 @@ class TwilioRest:
 
     Days: an HTTP status (`429 1`: with Retry-After), `slow` (until `let_go`), `late` (done then, the answer
     lost), `lost` (done at once, the answer lost), `hang`, `stall` (in the middle of the body), `cut`,
-    `garbage`, `list`, `huge`, `elsewhere` (a redirect), `taken` (somebody else was faster); an empty
-    one is a good day.
+    `noise` (no HTTP at all), `garbage`, `list`, `huge`, `elsewhere` (a redirect), `taken` (somebody else was
+    faster); an empty one is a good day.
     """
 
     def __init__(self) -> None:
@@ -156,6 +156,10 @@ class TwilioRest:
                 await self.let_go.wait()
                 return _cut(request)
             case "cut":
+                return _cut(request)
+            case "noise":
+                assert isinstance(request.transport, asyncio.Transport)
+                request.transport.write(b"\x00\x01 this is not HTTP\r\n\r\n")
                 return _cut(request)
             case "garbage":
                 return web.Response(text="<html>Bad gateway</html>", content_type="text/html")

@@ -70,8 +70,8 @@ class Permits:
     async def wait(self, user_id: str, within_s: float) -> int | None:
         """Returns at the moment that was reserved, in Unix milliseconds; None without the bucket.
 
-        Raises NoPermit, at once, where no moment is free within that time. Each attempt has its deadline;
-        how long many workers may be faster is bounded by the caller's.
+        Raises NoPermit, at once, where neither now nor within that time a moment is free. Each attempt has
+        its deadline; how often other workers may be faster is bounded by the caller's.
         """
         if self._rate == 0:
             return None
@@ -111,8 +111,9 @@ class Permits:
             stamps, revision = _stamps(entry.value), entry.revision
         except KeyNotFoundError:
             stamps, revision = [], None
-        start_ms, stamps = reserve(stamps, self._now_ms(), self._rate)
-        if start_ms > until_ms:
+        now_ms = self._now_ms()
+        start_ms, stamps = reserve(stamps, now_ms, self._rate)
+        if start_ms > max(now_ms, until_ms):
             raise NoPermit
         await self._bucket.update(user_id, json.dumps(stamps).encode(), last=revision)
         return start_ms

@@ -27,6 +27,8 @@ MOST_INTERIM_RESPONSES = 5
 MAX_ANSWER_BYTES = 64 * 1024
 USER_AGENT = "CallBot-Studio/1 (webhook)"
 ATTEMPTS = 2
+ANSWER_TAKES_S = 0.5
+"""A permit that leaves less than this until the deadline is none: the webhook would look too slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Webhooks:
         until_s = time.monotonic() + self._within_s
         for attempt in range(ATTEMPTS):
             if self._permits is not None:
-                await self._permits.wait(user_id, until_s - time.monotonic())
+                await self._permits.wait(user_id, until_s - time.monotonic() - ANSWER_TAKES_S)
             try:
                 return await self._post_once(url, body, _headers(secret, body, key))
             except aiohttp.ClientConnectorError:

@@ -30,7 +30,7 @@ _BOT: Json = {
     "version": 3,
 }
 _ME: Json = {
-    "user_id": "usr_9kVb2Lm4",
+    "user_id": "user_9kVb2Lm4",
     "email": "you@example.com",
     "timezone": "Europe/Berlin",
     "created_at": "2026-04-05T09:00:00Z",
@@ -84,7 +84,7 @@ BODIES: dict[str, Json] = {
     "bot_test": {"user_text": "Table for 4 at 7PM"},
 }
 ANSWERS: dict[str, Any] = {
-    "user_sign_up": {"user_id": "usr_9kVb2Lm4", "email": "you@example.com"},
+    "user_sign_up": {"user_id": "user_9kVb2Lm4", "email": "you@example.com"},
     "user_token": {"access_token": "eyJhbGciOiJIUzI1NiIs…", "token_type": "bearer", "expires_in": 3600},
     "user_get": _ME,
     "user_update": _ME,
@@ -160,7 +160,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
 INTRODUCTION = """\
 Create phone bots, connect a Twilio number, look at calls.
 
-Every path exists under `/v1` and, as in the first version of the API, without a prefix: the servers above.
+Every path exists under `/v1` and, as in the first version of the API, without a prefix (`servers`).
 
 **Who you are.** Sign up, get a token, and send it as `Authorization: Bearer …`; or make an API key and send
 it as `X-API-Key`. Twilio's requests (`/voice…`) carry its signature instead. In open mode (a platform on your
