@@ -134,3 +134,11 @@ async def test_a_service_that_cannot_start_is_one_sentence(tmp_path: Path) -> No
         async with running_platform("--scripted", data=tmp_path, env=env):
             pass
     assert marked(tmp_path.name) == []
+
+
+async def test_a_platform_for_others_asks_who_they_are(tmp_path: Path) -> None:
+    async with running_platform("--scripted", "--host", "0.0.0.0", data=tmp_path) as platform:
+        status, body = await get(int(platform.url.rpartition(":")[2]), "/v1/bots", timeout_s=5)
+        assert (status, json.loads(body)["error"]["code"]) == (401, "unauthorized")
+        token = platform.twilio.accounts.platform.auth_token
+        assert token and token not in platform.log.read_text()

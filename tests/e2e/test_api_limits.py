@@ -104,7 +104,12 @@ async def test_a_server_that_stands_still_is_said_within_2_s(strict_platform: Pl
             async with user.http.request(method, path, json=body, headers=user.headers) as answer:
                 took_s = time.monotonic() - began
                 await answer.read()
-                return f"{method} {path}", answer.status, "Retry-After" in answer.headers, took_s < 2.3 or round(took_s, 1)
+                return (
+                    f"{method} {path}",
+                    answer.status,
+                    "Retry-After" in answer.headers,
+                    took_s < 2.3 or round(took_s, 1),
+                )
 
         try:
             async with standing_still(strict_platform, service):

@@ -72,7 +72,11 @@ async def signed_up(platform: Platform) -> AsyncIterator[User]:
 
 
 async def twilio_asked(
-    platform: Platform, method: str, *path: str, form: Mapping[str, str] | None = None
+    platform: Platform,
+    method: str,
+    *path: str,
+    form: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
 ) -> Json:
     """The emulated Twilio's REST API, as its customer."""
     account = platform.twilio.accounts.customer
@@ -80,7 +84,7 @@ async def twilio_asked(
     url = platform.twilio.api_url + path_of(account.sid, *path)
     async with (
         aiohttp.ClientSession(headers=headers, raise_for_status=True) as http,
-        http.request(method, url, data=form) as answer,
+        http.request(method, url, data=form, params=query) as answer,
     ):
         return dict(await answer.json())
 

@@ -118,7 +118,7 @@ class View:
         self._bus.require_link()
         app, transport = self._request.app, self._request.transport
         gone = transport is None or transport.is_closing()
-        return too_long or app[VIEWERS].stopping or app[CALLS].draining
+        return gone or too_long or app[VIEWERS].stopping or app[CALLS].draining
 
     async def _call(self) -> CallDetail:
         return await self._bus.ask(CALL_GET, self._question, timeout_s=ASK_WITHIN_S)

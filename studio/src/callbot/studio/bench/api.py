@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,24 @@ async def api(plan: ApiPlan, out: Path, *, resume: bool) -> int:
     """Exit code 1 when a request failed."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
     results = Results(out, settings, resume=resume)
-    # Children inherit it.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: plan.cores])
     env = {**WITHOUT_LIMITS, "CALLBOT_AUTH": "required"}
+    with _on_cores(plan.cores):
+        await _measure(plan, env, results)
+    return _print_tables(plan, results.rows)
+
+
+@contextmanager
+def _on_cores(count: int) -> Iterator[None]:
+    """This process and the children that it starts meanwhile: they inherit it."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(usual)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
+async def _measure(plan: ApiPlan, env: Mapping[str, str], results: Results) -> None:
     async with running_platform("--scripted", "--replicas", str(plan.replicas), env=env) as platform:
         url, token = await _a_bot(platform)
         await _load(url, token, plan, 0.0, WARM_UP_S)
@@ -49,7 +65,6 @@ async def api(plan: ApiPlan, out: Path, *, resume: bool) -> int:
             after = await _cpu_s(platform)
             used = {name: after[name] - before.get(name, 0.0) for name in after}
             results.add([{"rate": rate, **seen, "cpu_s": used}])
-    return _print_tables(plan, results.rows)
 
 
 async def _a_bot(platform: Platform) -> tuple[str, str]:
