@@ -141,8 +141,10 @@ async def test_503_within_two_seconds_whatever_is_away(own_nats: Server) -> None
             await unavailable(site, "GET", "/v1/bots")
             # The server stands still: also a question that may take long does not wait for it.
             own_nats.send(signal.SIGSTOP)
-            await unavailable(site, "GET", "/v1/voices")
-            await unavailable(site, "POST", "/v1/bots", within_s=5.0, json=BOT)
+            await asyncio.gather(
+                unavailable(site, "GET", "/v1/voices"),
+                unavailable(site, "POST", "/v1/bots", within_s=5.0, json=BOT),
+            )
             own_nats.send(signal.SIGCONT)
         own_nats.kill()
         await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import Refused
 from callbot.schemas.calls import CallChecked, CallRoute, CheckCall, RouteCall, RouteVerdict
 from callbot.schemas.subjects import CALL_CHECK, CALL_ROUTE
-from tests.servers import Server, url_for
+from tests.servers import Server, nats_server, url_for
 
 CALL_ID = "CA" + "12" * 16
 BROKEN = load()["goodbye"].text
@@ -53,6 +53,15 @@ class Router:
         if isinstance(self.about, Refused):
             raise self.about
         return self.about
+
+
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Of this module alone: on the shared one another call-router may answer."""
+    server = nats_server(tmp_path_factory.mktemp("nats-of-voice"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

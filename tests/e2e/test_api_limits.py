@@ -99,7 +99,7 @@ async def test_a_server_that_stands_still_is_said_within_2_s(strict_platform: Pl
             ("DELETE", f"/v1/bots/{bot['id']}", None),
         ]
 
-        async def one(method: str, path: str, body: object) -> tuple[str, int, bool, bool]:
+        async def one(method: str, path: str, body: object) -> tuple[str, int, bool, float]:
             began = time.monotonic()
             async with user.http.request(method, path, json=body, headers=user.headers) as answer:
                 took_s = time.monotonic() - began
@@ -108,7 +108,7 @@ async def test_a_server_that_stands_still_is_said_within_2_s(strict_platform: Pl
                     f"{method} {path}",
                     answer.status,
                     "Retry-After" in answer.headers,
-                    took_s < 2.3 or round(took_s, 1),
+                    round(took_s, 1),
                 )
 
         try:
@@ -116,7 +116,7 @@ async def test_a_server_that_stands_still_is_said_within_2_s(strict_platform: Pl
                 answers = await asyncio.gather(*(one(*question) for question in questions))
         finally:
             await until_it_answers(user)
-        wrong = [answer for answer in answers if answer[1:] != (503, True, True)]
+        wrong = [answer for answer in answers if answer[1:3] != (503, True) or answer[3] > 2.3]
         assert wrong == []
 
 

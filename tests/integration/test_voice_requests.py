@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ from callbot.runtime.bus import connect
 from callbot.runtime.keyring import new_key
 from callbot.runtime.sealing import Sealing
 from callbot.schemas.bots import Suggest
-from tests.servers import Server, mongo_server, url_for
+from tests.servers import Server, mongo_server, nats_server, url_for
 
 PUBLIC = "https://bots.example"
 SID, TOKEN, NUMBER = "AC" + "a" * 32, "token of alice", "+14155550199"
@@ -91,6 +91,15 @@ def tags(text: str) -> list[str]:
 
 MEDIA = {"event": "media", "media": {"payload": base64.b64encode(b"\xff" * 160).decode()}}
 STOP = {"event": "stop", "stop": {}}
+
+
+@pytest.fixture(scope="module")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Of this module alone: on the shared one another call-router may answer."""
+    server = nats_server(tmp_path_factory.mktemp("nats-of-voice"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -145,8 +145,11 @@ class Bots:
         return Done(message="Bot deleted")
 
     async def _undo(self, user_id: str, bot_id: str) -> None:
-        await self._purchases.release(bot_id)
-        await self._removed(user_id, bot_id)
+        try:
+            await self._purchases.release(bot_id)
+        finally:
+            # Whether the number is back or not: the sweeper gives back what belongs to no bot.
+            await self._removed(user_id, bot_id)
 
     async def _removed(self, user_id: str, bot_id: str) -> bool:
         """False: it was gone already. No moment has a default bot that does not exist."""

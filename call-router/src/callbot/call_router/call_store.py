@@ -33,7 +33,6 @@ class CallStore:
 
     async def prepare(self) -> None:
         await self._calls.index([("call_id", 1)], unique=True)
-        await self._calls.index([("bot_id", 1), ("routed_at", 1)])
 
     async def keep(self, record: CallRecord) -> tuple[CallRecord, bool]:
         """The record that is kept for this call: the first one. Is it this one?"""

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
-from pydantic_core import core_schema
 
 from callbot.gateway.api.handling import NEVER_EMPTY
 from callbot.schemas.bots import VOICE_PROVIDERS, BotPatch
@@ -33,7 +32,7 @@ CHECKED_IN_CODE: dict[str, Json] = {
 class ApiSchemas(GenerateJsonSchema):
     """Fields are described by the docstrings below them; an answer always has all its fields."""
 
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+    def model_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().model_schema(schema)
         properties = found.get("properties", {})
         properties.pop(IN_HEADERS, None)
@@ -49,11 +48,7 @@ class ApiSchemas(GenerateJsonSchema):
         found.pop("title", None)
         return found
 
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,
-    ) -> bool:
+    def field_is_required(self, field: Any, total: bool) -> bool:
         return self.mode == "serialization" or super().field_is_required(field, total)
 
 

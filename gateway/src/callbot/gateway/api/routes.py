@@ -59,9 +59,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET",    "/api-keys",     ask.KEY_LIST,     "Users", "List your API keys", lists="api_keys"),
     Route("DELETE", "/api-keys/{key_id}", ask.KEY_DELETE, "Users", "Delete an API key", refusals=("key_not_found",)),
 
-    Route("POST",   "/connect-twilio", ask.NUMBER_CONNECT, "Numbers", "Connect your Twilio number", ("body", ConnectTwilioBody), refusals=("twilio_auth_failed", "number_not_found", "number_taken", "twilio_unavailable"), within_s=TWILIO_WITHIN_S),
+    Route("POST",   "/connect-twilio", ask.NUMBER_CONNECT, "Numbers", "Connect your Twilio number", ("body", ConnectTwilioBody), refusals=("twilio_auth_failed", "number_not_found", "number_taken", "conflict", "twilio_unavailable"), within_s=TWILIO_WITHIN_S),
     Route("GET",    "/my-number",    ask.NUMBER_GET,   "Numbers", "Your connected number", refusals=("no_number",)),
-    Route("DELETE", "/my-number",    ask.NUMBER_DISCONNECT, "Numbers", "Disconnect your number", refusals=("no_number", "twilio_unavailable"), within_s=TWILIO_WITHIN_S),
+    Route("DELETE", "/my-number",    ask.NUMBER_DISCONNECT, "Numbers", "Disconnect your number", refusals=("no_number", "conflict", "twilio_unavailable"), within_s=TWILIO_WITHIN_S),
 
     Route("POST",   "/bots",         ask.BOT_CREATE,   "Bots", "Create a bot", ("definition", BotDefinition), etag="version", refusals=("bot_limit", "twilio_unavailable", "no_number_available"), within_s=TWILIO_WITHIN_S),
     Route("GET",    "/bots",         ask.BOT_LIST,     "Bots", "List your bots", query=PAGE, lists="bots"),
