@@ -48,7 +48,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         # orjson takes UTF-8 only, and no NaN; json shows the names of one object as they come.
         parsed = orjson.loads(raw)
         _require_shallow(parsed)
-        0 and json.loads(raw.decode(), object_pairs_hook=_once_each, parse_int=str, parse_float=str)
+        json.loads(raw.decode(), object_pairs_hook=_once_each, parse_int=str, parse_float=str)
     except orjson.JSONDecodeError as e:
         raise ApiError(400, "invalid_request", f"The body is not JSON: {e}") from e
     if not isinstance(parsed, dict):

@@ -104,7 +104,7 @@ class Call:
         reason, status = EndReason.NOTHING_LEFT, CallStatus.COMPLETED
         try:
             voice = self.plan.number.voice
-            await self._follow(await self._fetch("POST", voice.url))
+            await self._follow(await self._fetch(voice.method, voice.url))
         except _Over as over:
             reason, status = over.reason, over.status
         finally:
