@@ -10,6 +10,7 @@
 # WEBHOOK  your webhook; BASE must be able to reach it  (absent: one is started here, with python3)
 # TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER_SID
 #          a Twilio number, or the emulator's           (absent: connecting a number is left out)
+# shellcheck disable=SC2016  # The commands are shown with the names of the variables.
 set -euo pipefail
 
 BASE=${BASE:-http://127.0.0.1:8080}
@@ -148,7 +149,7 @@ as 404 GET /v1/my-number
 
 section 'What Twilio asks'
 call_id=CA$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-from_twilio=(-d "CallSid=$call_id" -d 'From=+14155550100' --data-urlencode 'To=+14155551234')
+from_twilio=(-d "CallSid=$call_id" --data-urlencode 'From=+14155550100' --data-urlencode 'To=+14155551234')
 expect 400 POST '/v1/voice?bot_id=no%20bot' "${from_twilio[@]}"
 contains 'Invalid bot'
 expect 404 POST '/v1/voice?bot_id=bot_unknown' "${from_twilio[@]}"
@@ -172,12 +173,22 @@ expect 400 GET "/stream/$bot_id"
 
 section 'Calls'
 as 200 GET "/v1/calls?bot_id=$bot_id&limit=50"
-expect_call=404
-case "$BODY" in *"$call_id"*) expect_call=200 ;; esac
-as $expect_call GET "/v1/calls/$call_id"
-as 404 GET /v1/calls/CA00000000000000000000000000000000
-as 404 GET /v1/calls/CA00000000000000000000000000000000/events -H 'Accept: text/event-stream'
-as 404 DELETE /v1/calls/CA00000000000000000000000000000000
+case "$BODY" in
+  *"$call_id"*)
+    as 200 GET "/v1/calls/$call_id"
+    # Without a media stream there was nothing to see: 204.
+    as '200|204' GET "/v1/calls/$call_id/events" -H 'Accept: text/event-stream'
+    # The end of the call is written a moment after Twilio has told of it.
+    for _ in $(seq 20); do
+      as '200|409' DELETE "/v1/calls/$call_id"
+      case "$BODY" in *call_live*) sleep 0.2 ;; *) break ;; esac
+    done
+    contains 'message'
+    ;;
+esac
+as 404 GET "/v1/calls/$call_id"
+as 404 GET "/v1/calls/$call_id/events" -H 'Accept: text/event-stream'
+as 404 DELETE "/v1/calls/$call_id"
 
 section 'The end'
 as 200 DELETE "/v1/bots/$bot_id"

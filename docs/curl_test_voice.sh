@@ -53,7 +53,7 @@ call_id=CA$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 # As in the documentation, without any field of Twilio's.
 says 200 "/voice/stream/$BOT_ID\"" POST "/voice?bot_id=$BOT_ID"
 # As Twilio does it; a repeated request gets the same call.
-twilio=(-d "CallSid=$call_id" -d 'From=+14155550100' -d CallStatus=ringing)
+twilio=(-d "CallSid=$call_id" --data-urlencode 'From=+14155550100' -d CallStatus=ringing)
 says 200 '<Parameter name="token"' POST "/v1/voice?bot_id=$BOT_ID" "${twilio[@]}"
 says 200 "call=$call_id" POST "/v1/voice?bot_id=$BOT_ID" "${twilio[@]}"
 says 200 "call=$call_id" GET "/v1/voice?bot_id=$BOT_ID&CallSid=$call_id"

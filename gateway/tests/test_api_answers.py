@@ -147,10 +147,25 @@ async def test_503_within_two_seconds_whatever_is_away(own_nats: Server) -> None
             )
             own_nats.send(signal.SIGCONT)
         own_nats.kill()
-        await asyncio.sleep(0)
         await unavailable(site, "GET", "/v1/bots")
         await unavailable(site, "POST", "/v1/bots", json=BOT)
         await unavailable(site, "GET", "/v1/calls/CA" + "0" * 32 + "/events")
+        own_nats.start()
+
+
+async def test_a_question_that_may_take_long_ends_with_the_link(own_nats: Server) -> None:
+    router = ApiRouter()
+    async with (
+        served(own_nats) as site,
+        connect(url_for("call-router", own_nats), speaks_as="call-router") as bus,
+    ):
+        await router.listen(bus)
+        asking = asyncio.create_task(unavailable(site, "POST", "/v1/bots", json=BOT, within_s=4.0))
+        async with asyncio.timeout(2):
+            while not router.asked:
+                await asyncio.sleep(0.01)
+        own_nats.kill()
+        await asking
         own_nats.start()
 
 
