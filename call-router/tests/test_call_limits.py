@@ -14,6 +14,7 @@ from callbot.call_router.routing import Routing
 from callbot.call_router.settings import Settings
 from callbot.call_router.stores import Stores
 from callbot.call_router.tokens import CallTokens
+from callbot.runtime.errors import Refused
 from callbot.schemas.calls import AdmitStream, CallRoute, RouteCall, RouteVerdict
 
 from .conftest import settings_with
@@ -134,6 +135,26 @@ async def test_a_seat_is_free_again_when_the_call_is_over_or_never_began(
     assert await replicas.verdict(bot) is BUSY
     replicas.now += timedelta(milliseconds=1)
     assert await replicas.verdict(bot) is CONNECT
+
+
+async def test_a_call_that_waited_too_long_begins_only_where_there_is_room(
+    two_stores: tuple[Stores, Stores], settings: Settings, alice: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token can be renewed for as long as somebody asks; its place among the live calls is free by then."""
+    replicas = Replicas(two_stores, settings_with(settings, calls_at_once=1))
+    for one in two_stores:
+        monkeypatch.setattr(one.live_calls, "_now", lambda: replicas.now)
+    bot, early = await alice.makes_bot(), new_call_id()
+    await replicas.route(bot, early)
+    replicas.now += timedelta(minutes=2)
+    second = await replicas.route(bot)
+    await replicas.admit(second)
+    with pytest.raises(Refused, match="busy"):
+        await replicas.admit(await replicas.route(bot, early))
+    assert await seats(alice.stores, alice.user_id) == {second.call_id}
+    await alice.stores.live_calls.free(alice.user_id, second.call_id)
+    await replicas.admit(await replicas.route(bot, early))
+    assert await seats(alice.stores, alice.user_id) == {early}
 
 
 async def test_what_is_refused_keeps_no_seat(

@@ -9,6 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from callbot.gateway import twilio_request
+from callbot.gateway.api import bodies
+from callbot.gateway.errors import errors_as_json
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
 
 CALL_ID = "CA" + "1b" * 16
@@ -37,7 +39,7 @@ async def site() -> AsyncIterator[Site]:
         told.read.append(await twilio_request.read(request))
         return web.Response()
 
-    app = web.Application(client_max_size=16 * 1024)
+    app = web.Application(client_max_size=16 * 1024, middlewares=[errors_as_json])
     app.router.add_route("*", "/{path:.*}", handle)
     async with TestServer(app) as server:
         told = Site(server.port or 0)
@@ -94,6 +96,29 @@ async def test_what_cannot_be_read_is_refused(
 ) -> None:
     assert await site.sends(line, headers, body=body) == status
     assert site.read == []
+
+
+async def test_a_form_that_does_not_arrive_is_not_waited_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "READ_WITHIN_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    head = f"POST /v1/voice HTTP/1.1\r\nHost: x\r\n{FORM}\r\nContent-Length: 20\r\n\r\nFrom="
+    writer.write(head.encode())
+    try:
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+    finally:
+        writer.close()
+    assert answer.split()[1] == b"408"
+    assert site.read == []
+
+
+async def test_of_a_name_that_stands_twice_the_first_counts(site: Site) -> None:
+    """As for call-router, which reads the same form."""
+    body = b"CallStatus=in-progress&CallStatus=completed"
+    assert await site.sends("POST /v1/voice?To=1&To=2 HTTP/1.1", FORM, body=body) == 200
+    assert site.read[0].fields == {"CallStatus": "in-progress", "To": "1"}
 
 
 async def test_another_content_type_is_no_form(site: Site) -> None:

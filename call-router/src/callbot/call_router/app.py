@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from callbot.call_router.users import Users
 from callbot.call_router.voices import Voices
 from callbot.call_router.webhook_check import WebhookCheck
 from callbot.call_router.webhook_test import WebhookTests
-from callbot.runtime.bus import Bus
+from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import Sealing
 from callbot.runtime.webhook_address import WebhookAddresses
@@ -81,7 +81,8 @@ LONGER_S = {
 }
 """Somebody else is asked for these; here too the gateway waits a little longer. One operation of the database
 has no more time than elsewhere."""
-PREPARED_WITHIN_S = 10.0
+PREPARED_WITHIN_S = 900.0
+"""Large collections get new indexes, old documents are changed; other replicas answer meanwhile."""
 LOOK_EVERY_S = 1.0
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -94,16 +95,40 @@ class Readiness:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self.store_prepared = False
         self.store_answers = False
         self.memory_exists = False
+        self.questions_taken = False
 
     def __call__(self) -> dict[str, bool]:
         return {
             "nats": self._bus.is_connected,
-            "mongodb": self.store_prepared and self.store_answers,
+            "mongodb": self.store_answers,
             "streams": self.memory_exists,
+            "questions": self.questions_taken,
         }
+
+
+class Questions:
+    """Are taken from when they can be answered; until then other replicas have them."""
+
+    def __init__(self, bus: Bus, answers: Sequence[tuple[Question[Any, Any], Answer[Any, Any]]]) -> None:
+        self._bus = bus
+        self._answers = answers
+        self._listening: list[Listening] = []
+        self._over = False
+
+    async def take(self) -> bool:
+        """Are they taken now? May be tried again. Raises TimedOut."""
+        for row, answer in () if self._over else self._answers[len(self._listening) :]:
+            bounded = _bounded(answer, LONGER_S.get(row.name, ANSWER_WITHIN_S))
+            self._listening.append(await self._bus.answer(row, bounded, queue=QUEUE))
+        return not self._over
+
+    async def finish(self, within_s: float) -> None:
+        """Nothing new; what has been asked is answered, as far as the time allows."""
+        self._over = True
+        await asyncio.gather(*(listening.finish() for listening in self._listening))
+        await self._bus.answered(within_s)
 
 
 @asynccontextmanager
@@ -111,21 +136,18 @@ async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterat
     """Answers while the block runs."""
     readiness = Readiness(bus)
     async with AsyncExitStack() as stack:
-        for work in (
-            partial(_watch_store, stores, settings, readiness),
-            partial(_keep_memory, bus, stores, settings, readiness),
-        ):
-            stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
         twilio = await stack.enter_async_context(open_twilio(settings.twilio_api_url))
         numbers, purchases = Numbers(stores, twilio, settings), Purchases(stores, twilio, settings)
-        sweep = partial(
-            keep_settled, (purchases.settle, numbers.touching.settle), lambda: readiness.store_answers
-        )
-        stack.push_async_callback(_ended, asyncio.create_task(_kept_running(sweep)))
-        for row, answer in _answers(bus, stores, settings, numbers, purchases):
-            within_s = LONGER_S.get(row.name, ANSWER_WITHIN_S)
-            listening = await bus.answer(row, _bounded(answer, readiness, within_s), queue=QUEUE)
-            stack.push_async_callback(listening.stop)
+        questions = Questions(bus, _answers(bus, stores, settings, numbers, purchases))
+        migrate = partial(stores.migrations.run, Sealing(ring_of(settings.webhook_keys)))
+        unfinished = (migrate, purchases.settle, numbers.touching.settle)
+        for work in (
+            partial(_watch_store, stores, settings, readiness, questions),
+            partial(_keep_memory, bus, stores, settings, readiness),
+            partial(keep_settled, unfinished, lambda: readiness.store_answers),
+        ):
+            stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
+        stack.push_async_callback(questions.finish, settings.drain_s)
         yield readiness
 
 
@@ -186,23 +208,27 @@ def _users(stores: Stores, settings: Settings, tokens: AccessTokens) -> Users:
     return Users(stores.users, attempts, Passwords(), tokens)
 
 
-def _bounded(answer: Answer[M, A], readiness: Readiness, within_s: float) -> Answer[M, A]:
-    """In time or not at all; without its indexes the database may not be written."""
+def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:
+    """In time or not at all."""
 
     async def bounded(question: M) -> A:
         try:
-            if not readiness.store_prepared:
-                raise StoreUnavailable("not prepared yet")
             async with asyncio.timeout(within_s):
                 return await answer(question)
         except (StoreUnavailable, TimeoutError) as e:
-            log.warning("unavailable", extra={"question": type(question).__name__, "reason": str(e)})
+            log.warning("unavailable", extra=_facts(question, e))
             raise Refused("unavailable", "The database does not answer. Please try again.") from e
         except StoreRejected as e:
-            log.error("rejected", extra={"question": type(question).__name__, "reason": str(e)})
+            log.error("rejected", extra=_facts(question, e))
             raise Refused("invalid_request", "This cannot be stored") from e
 
     return bounded
+
+
+def _facts(question: Wire, error: Exception) -> dict[str, str]:
+    """What was asked, about which call or bot, and what was wrong."""
+    ids = {name: found for name in ("call_id", "bot_id") if (found := getattr(question, name, None))}
+    return {"question": type(question).__name__, **ids, "reason": str(error) or type(error).__name__}
 
 
 async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
@@ -215,24 +241,34 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _watch_store(stores: Stores, settings: Settings, readiness: Readiness) -> None:
+async def _watch_store(
+    stores: Stores, settings: Settings, readiness: Readiness, questions: Questions
+) -> None:
+    """Whenever the database comes back it may be another one: restored, or empty."""
+    said = ""
     while True:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S if readiness.store_prepared else PREPARED_WITHIN_S):
-                await (stores.ping() if readiness.store_prepared else _prepare(stores, settings))
+            async with asyncio.timeout(ANSWER_WITHIN_S if readiness.store_answers else PREPARED_WITHIN_S):
+                await (stores.ping() if readiness.store_answers else _prepare(stores, settings))
         except (StoreUnavailable, StoreRejected, TimeoutError) as e:
-            if readiness.store_answers or not readiness.store_prepared:
-                log.warning("MongoDB is away", extra={"reason": str(e) or type(e).__name__})
             readiness.store_answers = False
+            reason = str(e) or type(e).__name__
+            if reason != said:
+                said = reason
+                log.warning("MongoDB is away", extra={"reason": reason})
         else:
             if not readiness.store_answers:
+                said = ""
                 log.info("MongoDB answers")
-            readiness.store_prepared = readiness.store_answers = True
+            readiness.store_answers = True
+            readiness.questions_taken = await questions.take()
         await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _prepare(stores: Stores, settings: Settings) -> None:
     """The indexes, documents of older versions, and in open mode its user."""
+    # An index has much more time than this; a database that is away is noticed here.
+    await stores.ping()
     await stores.prepare()
     await stores.migrations.run(Sealing(ring_of(settings.webhook_keys)))
     if settings.auth == "open":

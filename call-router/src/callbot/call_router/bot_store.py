@@ -61,16 +61,19 @@ class BotStore:
         await self._bots.index([("id", 1)], unique=True)
         await self._bots.index([("user_id", 1), ("created_at", 1), ("id", 1)])
         await self._bots.index([("slot", 1)], unique=True, sparse=True)
+        await self._bots.index([("schema_version", 1)])
 
     async def add(self, bot: StoredBot, limit: int) -> int | None:
         """Into a free place of its owner; how many are left then, None when there is none.
 
         Two who want the same place: the unique index lets one of them have it, the other tries the next.
         """
-        taken = {slot["slot"] for slot in await self._bots.many({"user_id": bot.user_id})}
+        others = await self._bots.many({"user_id": bot.user_id}, fields=("slot",))
+        # One that an older replica has just made has no place yet.
+        taken = {other.get("slot") for other in others}
         free = [slot for n in range(limit) if (slot := slot_of(bot.user_id, n)) not in taken]
         # More than `limit` there may be where it has been lowered.
-        free = free[: max(0, limit - len(taken))]
+        free = free[: max(0, limit - len(others))]
         for tried, slot in enumerate(free, start=1):
             document = {**bot.model_dump(), "slot": slot, "schema_version": SCHEMA_VERSION}
             try:

@@ -63,13 +63,16 @@ class CallLimits:
             # Not before the record says so: the seat may be the same call's, asked for by another replica.
             await self._live.free(bot.user_id, kept.call_id)
 
-    async def stream_begins(self, call: CallRecord, bot: StoredBot) -> None:
+    async def stream_begins(self, call: CallRecord, bot: StoredBot) -> bool:
+        """False: the call has waited so long that others have its seat, and there is no other one."""
         until = self._now() + timedelta(seconds=bot.max_call_seconds) + AFTER_THE_LONGEST
         try:
-            await self._live.extend(call.user_id, call.call_id, until)
+            seated = await self._live.extend(call.user_id, call.call_id, until)
+            return seated or await self._live.take(call.user_id, call.call_id, until, self._at_once)
         except (StoreUnavailable, StoreRejected) as e:
             # The stream has been admitted; that the call is counted too short is better than that it ends.
             log.warning("a live call keeps its short seat", extra={"call_id": call.call_id, "reason": str(e)})
+            return True
 
     async def call_ended(self, call: CallRecord) -> None:
         await self._live.free(call.user_id, call.call_id)

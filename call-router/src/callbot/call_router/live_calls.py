@@ -50,10 +50,10 @@ class LiveCalls:
                 return False
         return False
 
-    async def extend(self, user_id: str, call_id: str, until: datetime) -> None:
-        """Nothing happens to a call that has no seat any more."""
+    async def extend(self, user_id: str, call_id: str, until: datetime) -> bool:
+        """False, and no change: the call has no seat any more."""
         wanted = {"user_id": user_id, "live.call_id": call_id}
-        await self._live.update(wanted, {"$set": {"live.$.until": until}})
+        return await self._live.update(wanted, {"$set": {"live.$.until": until}})
 
     async def free(self, user_id: str, call_id: str) -> None:
         await self._live.update({"user_id": user_id}, {"$pull": {"live": {"call_id": call_id}}})

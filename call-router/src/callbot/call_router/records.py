@@ -56,10 +56,10 @@ async def _keep(msg: Msg, js: JetStreamContext, stores: Stores) -> None:
         async with asyncio.timeout(WAIT_S):
             await _fold(event, js, stores)
     except ValidationError:
-        log.error("an event that cannot be read is dropped", extra={"subject": msg.subject})
-        await msg.term()
+        # A newer version's, maybe: during a deploy another replica can read it.
+        await _again_or_never(msg, "an event that cannot be read")
     except StoreRejected as e:
-        await _again_or_never(msg, str(e))
+        await _again_or_never(msg, f"the database does not take it: {e}")
     except (StoreUnavailable, RemainsKept, TimeoutError):
         # The database is away: this event and all others wait in the stream.
         await msg.nak(delay=REDELIVER_AFTER_S)
@@ -82,7 +82,5 @@ async def _again_or_never(msg: Msg, reason: str) -> None:
     if tries < TRIES:
         await msg.nak(delay=REDELIVER_AFTER_S)
         return
-    log.error(
-        "an event is dropped: the database does not take it", extra={"subject": msg.subject, "reason": reason}
-    )
+    log.error("an event is dropped", extra={"subject": msg.subject, "reason": reason})
     await msg.term()

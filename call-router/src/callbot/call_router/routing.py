@@ -88,7 +88,8 @@ class Routing:
         generation = await self._calls.begin_stream(call_id, token_id, MAX_GENERATION)
         if generation is None:
             raise Refused("invalid_token", "The token is spent, or the call over, or had too many streams")
-        await self._limits.stream_begins(record, bot)
+        if not await self._limits.stream_begins(record, bot):
+            raise Refused("invalid_token", "The stream comes too late: all lines of this user are busy")
         return _brief(bot, record, generation, token_id)
 
     async def check(self, question: CheckCall) -> CallChecked:

@@ -1,4 +1,4 @@
-"""Finishes what was left unfinished at Twilio: by a process that died, or while Twilio was out of reach."""
+"""Finishes what was left unfinished: by a process that died, an older version, or while Twilio was away."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 async def keep_settled(
-    works: Sequence[Callable[[], Awaitable[None]]], is_ready: Callable[[], bool], every_s: float = EVERY_S
+    works: Sequence[Callable[[], Awaitable[object]]], is_ready: Callable[[], bool]
 ) -> None:
     """For ever; each work looks at what is due. Several replicas may do it at once."""
     while True:
@@ -23,4 +23,4 @@ async def keep_settled(
                 await work()
             except (StoreUnavailable, StoreRejected) as e:
                 log.warning("nothing is settled now", extra={"reason": str(e)})
-        await asyncio.sleep(every_s if ready else LOOK_EVERY_S)
+        await asyncio.sleep(EVERY_S if ready else LOOK_EVERY_S)

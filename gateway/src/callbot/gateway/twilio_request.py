@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from pydantic import ValidationError
 
+from callbot.gateway.api.bodies import read_body
 from callbot.schemas.calls import TwilioRequest
 from callbot.schemas.message import CALL_ID_PATTERN
 
@@ -38,14 +39,14 @@ class VoiceRequest:
 
 
 async def read(request: web.Request) -> VoiceRequest:
-    """Raises HTTPBadRequest.
+    """Raises HTTPBadRequest, ApiError 408 and 400, HTTPRequestEntityTooLarge.
 
     Twilio sends UTF-8, whatever a `charset` says, and signs empty values too.
     """
     form: list[tuple[str, str]] = []
     try:
         if request.method == "POST" and request.content_type == FORM:
-            body = (await request.read()).decode()
+            body = (await read_body(request)).decode()
             form = parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
         signed = TwilioRequest(
             target=request.raw_path,
@@ -57,4 +58,6 @@ async def read(request: web.Request) -> VoiceRequest:
     except ValueError as e:
         raise web.HTTPBadRequest(reason="The form cannot be read.") from e
     in_url = {name: request.query[name] for name in OURS if name in request.query}
-    return VoiceRequest({**request.query, **dict(form), **in_url}, signed)
+    # Of a name that stands twice the first one counts, here and for call-router.
+    in_form = dict(reversed(form))
+    return VoiceRequest({**request.query, **in_form, **in_url}, signed)

@@ -40,6 +40,8 @@ FORM_FIELDS: dict[str, tuple[str, Json]] = {
     ),
 }
 FAILED_FIELDS: dict[str, tuple[str, Json]] = {
+    # Whatever was wrong with it before: here the caller hears a sentence.
+    "CallSid": ("The call.", {**_TEXT, "examples": [_CALL_ID]}),
     "ErrorCode": ("Twilio's number of what went wrong.", {**_TEXT, "examples": ["11200"]}),
     "ErrorUrl": (
         "The URL that failed.",
