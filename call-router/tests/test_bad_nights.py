@@ -42,12 +42,11 @@ async def test_a_seat_is_free_when_twilio_says_so_though_its_gateway_is_dead(
     assert isinstance(record, CallRecord) and record.ended_at is None
 
 
-@pytest.mark.parametrize("wrong", ["2036-01-01", "9999-12-31"])
-async def test_a_clock_that_was_wrong_once_does_not_close_a_bot_for_years(stores: Stores, wrong: str) -> None:
+async def test_a_clock_that_was_wrong_once_does_not_close_a_bot_for_years(stores: Stores) -> None:
     bot_id = secrets.token_hex(4)
     await stored_bot(stores, bot_id)
     for _ in range(3):
-        await stores.bots.take_call(bot_id, wrong, 3)
+        await stores.bots.take_call(bot_id, "2036-01-01", 3)
     assert await calls_on(stores, bot_id, DAY) == 0
     assert [await stores.bots.take_call(bot_id, DAY, 2) for _ in range(3)] == [True, True, False]
     assert await calls_on(stores, bot_id, DAY) == 2

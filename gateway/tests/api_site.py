@@ -13,6 +13,7 @@ from aiohttp import web
 from callbot.gateway.api.routes import ROUTES
 from callbot.gateway.app import make_app
 from callbot.gateway.main import live_calls
+from callbot.gateway.protocol_errors import Runner
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import Refused, Silent
@@ -94,7 +95,7 @@ async def served(nats: Server, **settings: Any) -> AsyncIterator[Site]:
         bus = await stack.enter_async_context(connect(own.nats_url, speaks_as="gateway"))
         calls = await stack.enter_async_context(live_calls(own, bus))
         app = make_app(own, bus, calls)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        runner = Runner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -1,13 +1,15 @@
 """Bots in the database. Collection `bots`."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database
 from callbot.schemas.bots import BotStatus, Suggest
 from callbot.schemas.message import BotId, Message, Timestamp, UserId
 
 TRIES = 3
+MOST_AHEAD = timedelta(days=2)
+"""Between the dates of two time zones. A counter beyond was begun by a clock that was wrong."""
 
 
 class Usage(Message):
@@ -44,7 +46,11 @@ class StoredBot(Message):
 
     def calls_on(self, day: str) -> int:
         """A counter that is ahead of `day` counts for it too, see `BotStore.take_call`."""
-        return self.usage.calls if self.usage.day >= day else 0
+        return self.usage.calls if day <= self.usage.day <= _last_day_with(day) else 0
+
+
+def _last_day_with(day: str) -> str:
+    return (date.fromisoformat(day) + MOST_AHEAD).isoformat()
 
 
 def slot_of(user_id: str, number: int) -> str:
@@ -128,8 +134,9 @@ class BotStore:
         The counter's day never goes back: two replicas at midnight, or an owner who moves to another time
         zone and back again, do not begin the same day twice.
         """
-        same_day = {"id": bot_id, "usage.day": {"$gte": day}, "usage.calls": {"$lt": limit}}
-        new_day = {"id": bot_id, "usage.day": {"$not": {"$gte": day}}}
+        counted = {"$gte": day, "$lte": _last_day_with(day)}
+        same_day = {"id": bot_id, "usage.day": counted, "usage.calls": {"$lt": limit}}
+        new_day = {"id": bot_id, "usage.day": {"$not": counted}}
         for _ in range(TRIES):
             if await self._bots.update(same_day, {"$inc": {"usage.calls": 1}}):
                 return True

@@ -95,7 +95,8 @@ class Routing:
     async def check(self, question: CheckCall) -> CallChecked:
         """Is this request Twilio's, and of the call that it names?
 
-        When it says that the call is over and no stream of it ever began, its record is closed here.
+        When it says that the call is over, its seat is free; and when no stream of it ever began, its record
+        is closed here.
         """
         call_id = question.call_id
         if question.signed_call:
@@ -212,8 +213,9 @@ class Routing:
         return renewed or record
 
     async def _end_unheard(self, record: CallRecord) -> None:
-        if await self._calls.end_unheard(record, self._now()):
-            await self._limits.call_ended(record)
+        await self._calls.end_unheard(record, self._now())
+        # Also of a call that its gateway will report: it may have died before it wrote anything down.
+        await self._limits.call_ended(record)
 
     def _answer(self, record: CallRecord) -> CallRoute:
         return CallRoute(

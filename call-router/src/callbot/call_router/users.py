@@ -1,5 +1,6 @@
 """Answers what the API asks about users."""
 
+import asyncio
 import secrets
 import string
 from collections.abc import Callable
@@ -74,11 +75,12 @@ class Users:
         by_address = await self._attempts.by_address(question.address)
         # Taken before the password is looked at: twenty guesses at once are twenty attempts.
         for_account = await self._attempts.for_account(email)
-        user = await self._users.by_email(email)
         try:
+            user = await self._users.by_email(email)
             right = await self._passwords.matches(password, user.password_hash if user else None)
-        except Refused:
-            await self._attempts.give_back(for_account)
+        except BaseException:
+            # Nobody has learnt anything, and who knows the password is not to blame for a slow database.
+            await asyncio.shield(self._attempts.give_back(for_account))
             raise
         if user is None or not right:
             raise Refused("invalid_credentials", "The e-mail address or the password is wrong.")

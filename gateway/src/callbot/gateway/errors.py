@@ -123,6 +123,10 @@ def request_id(request: web.Request) -> str:
 
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
+    mark_headers(request, response)
+
+
+def mark_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every answer, whatever it is."""
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("X-Request-Id", request_id(request))
