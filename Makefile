@@ -6,12 +6,13 @@ BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
 PYTEST_ARGS ?=
+EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock
+.PHONY: help demo test check check-api format lock
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.members ## A call of four utterances with a booking bot, on this machine
 	@$(BIN)/callbot demo
@@ -30,6 +31,10 @@ check: .venv/.members ## Format, lint, types, generated files: seconds
 	@$(BIN)/mypy $(MEMBERS:%=%/src) tests
 	@echo "Checking generated files …"
 	@$(BIN)/python -m callbot.schemas.asyncapi --check
+	@$(BIN)/python -m callbot.gateway.api.openapi --check
+
+check-api: .venv/.members ## The API against its documents, with node and npm; EXAMPLES=100 for each operation
+	@$(BIN)/python tests/api/check_api.py --examples $(EXAMPLES) $(SEED:%=--seed %) $(AUTH:%=--auth %)
 
 format: .venv/.members ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .

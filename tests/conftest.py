@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from callbot.studio.emulator import Emulator
-from callbot.studio.up.running import Platform, running_platform
+from callbot.studio.up.running import WITHOUT_LIMITS, Platform, running_platform
 from tests.vendors.customer import Customer
 from tests.vendors.openai_server import openai_server
 
@@ -51,11 +51,25 @@ async def platform(servers: AsyncExitStack) -> AsyncIterator[Platform]:
     """`callbot up --scripted --replicas 2`: separate processes, scripted voices, our own language model."""
     model_url = await serve(servers, openai_server())
     env = {
+        **WITHOUT_LIMITS,
         "OPENAI_BASE_URL": f"{model_url}/v1",
         "OPENAI_API_KEY": "unused",
         "OPENAI_MODEL": "test",
         "CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER),
         "CALLBOT_NATS_MONITOR": "1",
+    }
+    async with running_platform("--scripted", "--replicas", "2", env=env) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+async def strict_platform(servers: AsyncExitStack) -> AsyncIterator[Platform]:
+    """As a deployment is: credentials and signatures are required, and the limits hold. Two of each."""
+    env = {
+        "CALLBOT_AUTH": "required",
+        "CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER),
+        "CALLBOT_CALLS_AT_ONCE": "1000",
+        "CALLBOT_AUTH_ATTEMPTS_PER_ADDRESS": "1000",
     }
     async with running_platform("--scripted", "--replicas", "2", env=env) as running:
         yield running
@@ -69,7 +83,7 @@ async def api(platform: Platform) -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture(scope="session")
 async def emulator(platform: Platform) -> AsyncIterator[Emulator]:
-    async with Emulator(platform.url) as emulator:
+    async with Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator:
         yield emulator
 
 

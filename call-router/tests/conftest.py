@@ -1,22 +1,38 @@
 """Real servers: NATS with the generated permissions, and one that speaks MongoDB's protocol."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pymongo
 import pytest
+from pydantic import SecretStr
 
+from callbot.call_router.access_tokens import AccessTokens
 from callbot.call_router.app import Readiness, answering
-from callbot.call_router.mongo import open_store
+from callbot.call_router.mongo import open_database
 from callbot.call_router.settings import Settings
-from callbot.call_router.store import Store
+from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus, connect
+from callbot.runtime.keyring import KeyRing
 from callbot.schemas.bots import Bot, BotDefinition, CreateBot
 from callbot.schemas.subjects import BOT_CREATE
+from callbot.schemas.users import Credential
 from tests.servers import Server, mongo_server, url_for
 
 ASK_S = 5.0
+
+
+def ring_text(first: int) -> str:
+    """A ring of two keys, `new` and `old`, the same in every process of a test."""
+    new, old = (base64.b64encode(bytes([first + n]) * 32).decode() for n in range(2))
+    return f"new:{new},old:{old}"
+
+
+RING_NAMES = ("token_keys", "jwt_keys", "secret_keys", "webhook_keys")
+RINGS = {name: ring_text(10 * n) for n, name in enumerate(RING_NAMES)}
+TOKENS = AccessTokens(KeyRing.parse(RINGS["jwt_keys"]))
 
 
 @pytest.fixture(scope="session")
@@ -43,29 +59,53 @@ async def gateway(nats: Server) -> AsyncIterator[Bus]:
 
 @pytest.fixture(scope="session")
 def settings(nats: Server, mongo: Server) -> Settings:
+    """Open mode; the limits are far away, a test that wants one nearer takes `settings_with`."""
     return Settings(
         nats_url=url_for("call-router", nats),
         mongo_url=f"mongodb://127.0.0.1:{mongo.port}",
         auth="open",
         webhook_http="loopback",
+        bots_per_user=500,
+        calls_at_once=500,
+        auth_attempts_per_address=10_000,
+        **{name: SecretStr(ring) for name, ring in RINGS.items()},
     )
 
 
-@pytest.fixture(scope="session")
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    async with open_store(settings.mongo_url, settings.mongo_database) as store:
-        yield store
+def settings_with(settings: Settings, **changed: Any) -> Settings:
+    return settings.model_copy(update=changed)
 
 
 @pytest.fixture(scope="session")
-async def router(settings: Settings, store: Store) -> AsyncIterator[Readiness]:
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Prepared: the indexes are there."""
+    async with open_database(settings.mongo_url, settings.mongo_database) as opened:
+        prepared = Stores(opened)
+        await prepared.prepare()
+        yield prepared
+
+
+@pytest.fixture(scope="session")
+async def router(settings: Settings, stores: Stores) -> AsyncIterator[Readiness]:
     """call-router, ready."""
     async with (
         connect(settings.nats_url, speaks_as="call-router") as bus,
-        answering(bus, store, settings) as readiness,
+        answering(bus, stores, settings) as readiness,
     ):
         await eventually(lambda: all(readiness().values()))
         yield readiness
+
+
+@pytest.fixture
+async def second_replica(settings: Settings) -> AsyncIterator[None]:
+    """Another call-router beside `router`, with a bus and a database connection of its own."""
+    async with (
+        connect(settings.nats_url, speaks_as="call-router") as bus,
+        open_database(settings.mongo_url, settings.mongo_database) as database,
+        answering(bus, Stores(database), settings) as readiness,
+    ):
+        await eventually(lambda: all(readiness().values()))
+        yield
 
 
 async def eventually(holds: Callable[[], Any], within_s: float = 10) -> Any:
@@ -76,6 +116,12 @@ async def eventually(holds: Callable[[], Any], within_s: float = 10) -> Any:
         return found
 
 
+def as_user(user_id: str = "public") -> Credential:
+    """What this user shows, whether they have signed up or not: `BotRef(credential=as_user("alice"), …)`."""
+    return Credential(kind="bearer", value=TOKENS.issue(user_id))
+
+
 async def new_bot(gateway: Bus, user_id: str = "public", **fields: Any) -> Bot:
     definition = BotDefinition(**{"goal": "Take bookings", "webhook": "https://example.com/hook"} | fields)
-    return await gateway.ask(BOT_CREATE, CreateBot(user_id=user_id, definition=definition), timeout_s=ASK_S)
+    question = CreateBot(credential=as_user(user_id), definition=definition)
+    return await gateway.ask(BOT_CREATE, question, timeout_s=ASK_S)

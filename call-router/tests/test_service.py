@@ -16,17 +16,17 @@ import pymongo
 import pytest
 
 from callbot.runtime.bus import Bus, connect
-from callbot.runtime.errors import BusError, Refused
+from callbot.runtime.errors import BusError, NoResponders, Refused
 from callbot.schemas.bots import BotPage, ListBots
 from callbot.schemas.subjects import BOT_LIST
 from tests.servers import Server, free_port, mongo_server, nats_server, url_for
 
-from .conftest import eventually, new_bot
+from .conftest import RINGS, as_user, eventually, new_bot
 from .test_records import assert_whole, story, tell
 from .test_routing import new_call_id
 
 GATEWAY_WAITS_S = 2.0
-KEYS = "k1:" + "A" * 43 + "="
+RING_VARIABLES = {f"CALLBOT_{name.upper()}": ring for name, ring in RINGS.items()}
 
 
 @dataclass
@@ -62,7 +62,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
         **os.environ,
         "NATS_URL": url_for("call-router", nats),
         "MONGO_URL": f"mongodb://127.0.0.1:{mongo.port}",
-        "CALLBOT_TOKEN_KEYS": KEYS,
+        **RING_VARIABLES,
         "CALLBOT_HEALTH_PORT": str(port),
     }
     process = subprocess.Popen(
@@ -79,7 +79,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
 
 
 async def listed(gateway: Bus) -> BotPage:
-    return await gateway.ask(BOT_LIST, ListBots(user_id="public"), timeout_s=GATEWAY_WAITS_S)
+    return await gateway.ask(BOT_LIST, ListBots(credential=as_user("alice")), timeout_s=GATEWAY_WAITS_S)
 
 
 async def assert_unavailable(gateway: Bus) -> None:
@@ -92,10 +92,11 @@ async def test_it_outlives_its_servers(platform: Platform) -> None:
     mongo, nats = platform.mongo, platform.nats
     await eventually(lambda: platform.ready().get("streams"))
     async with connect(url_for("gateway", nats), speaks_as="gateway") as gateway:
-        await assert_unavailable(gateway)
+        with pytest.raises(NoResponders):
+            await listed(gateway)
         mongo.start()
         await eventually(platform.is_ready)
-        bot = await new_bot(gateway)
+        bot = await new_bot(gateway, "alice")
 
         mongo.send(signal.SIGSTOP)
         await assert_unavailable(gateway)
@@ -149,12 +150,13 @@ def record_of(call_id: str, mongo: Server) -> dict[str, Any] | None:
     ("changed", "said"),
     [
         ({"CALLBOT_TOKEN_KEYS": ""}, "base64"),
+        ({"CALLBOT_JWT_KEYS": "k1:secret"}, "base64"),
         ({"MONGO_URL": "localhost"}, "mongodb://"),
         ({"MONGO_URL": "mongodb://user:secret@host:x"}, "MONGO_URL cannot be read"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(nats: Server, changed: dict[str, str], said: str) -> None:
-    good = {"NATS_URL": url_for("call-router", nats), "CALLBOT_TOKEN_KEYS": KEYS}
+    good = {"NATS_URL": url_for("call-router", nats), **RING_VARIABLES}
     environment = {**os.environ, **good, **changed}
     command = [sys.executable, "-m", "callbot.call_router"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)

@@ -71,11 +71,11 @@ def test_connect_is_wellformed_and_complete() -> None:
         stream_base="wss://x.example",
         public_url="https://x.example",
         bot_id="bot_1",
-        call_id="CA" + "0" * 32,
+        signed_call="CA1.key.mac",
         token='a"b<c',
     )
     connect = ElementTree.fromstring(f"<Response>{verb}</Response>")[0]
-    assert connect.attrib == {"action": "https://x.example/v1/voice/next?call=CA" + "0" * 32}
+    assert connect.attrib == {"action": "https://x.example/v1/voice/next?call=CA1.key.mac"}
     assert connect[0].attrib == {"url": "wss://x.example/voice/stream/bot_1"}
     assert connect[0][0].attrib == {"name": "token", "value": 'a"b<c'}
 

@@ -42,6 +42,16 @@ def test_json_lines_and_redaction() -> None:
     assert json.loads(logged(as_json=True, show_pii=True))["pii.text"] == "my number is 5"
 
 
+@pytest.mark.parametrize("odd", ["/v1/\udcff", 1 << 80])
+def test_a_line_is_never_lost_for_what_it_tells(odd: object) -> None:
+    """Bytes of a header that are not UTF-8 arrive as halves of surrogate pairs."""
+    stream = io.StringIO()
+    set_up_logs("gateway", as_json=True, level="info", show_pii=False, stream=stream)
+    logging.getLogger("test").error("a request failed", extra={"odd": odd, "path": "/é"})
+    (line,) = stream.getvalue().splitlines()
+    assert (json.loads(line)["odd"], json.loads(line)["path"]) == (odd, "/é")
+
+
 def test_text_lines_and_redaction() -> None:
     assert "my number" not in logged(as_json=False, show_pii=False)
     assert "turn ended call_id=CA1 pii.text=my number is 5" in logged(as_json=False, show_pii=True)

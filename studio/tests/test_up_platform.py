@@ -16,7 +16,7 @@ from callbot.studio.up import Platform, PlatformFailed, running_platform
 from callbot.studio.up.http_get import get
 
 SERVICES = {"gateway", "call-router", "stt-worker", "dialog-worker", "tts-worker"}
-SERVERS = {"nats", "mongo", "llm"}
+SERVERS = {"nats", "mongo", "llm", "twilio"}
 _MARK = "CALLBOT_TEST_MARK"
 
 
@@ -72,7 +72,7 @@ async def test_ps_names_every_process(platform: Platform) -> None:
 
 
 async def test_secrets_are_for_the_owner_only(platform: Platform) -> None:
-    for name in ("nats.conf", "token-keys"):
+    for name in ("nats.conf", "token-keys", "twilio-accounts.json", "twilio-numbers.json"):
         assert (platform.data / name).stat().st_mode & 0o777 == 0o600
     assert "password" not in platform.log.read_text().lower().replace("plaintext passwords", "")
 
@@ -134,3 +134,11 @@ async def test_a_service_that_cannot_start_is_one_sentence(tmp_path: Path) -> No
         async with running_platform("--scripted", data=tmp_path, env=env):
             pass
     assert marked(tmp_path.name) == []
+
+
+async def test_a_platform_for_others_asks_who_they_are(tmp_path: Path) -> None:
+    async with running_platform("--scripted", "--host", "0.0.0.0", data=tmp_path) as platform:
+        status, body = await get(int(platform.url.rpartition(":")[2]), "/v1/bots", timeout_s=5)
+        assert (status, json.loads(body)["error"]["code"]) == (401, "unauthorized")
+        token = platform.twilio.accounts.platform.auth_token
+        assert token and token not in platform.log.read_text()

@@ -30,20 +30,6 @@ def neutral_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "example.test"])
-def test_a_public_host_needs_authentication(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, host: str
-) -> None:
-    assert "authentication, which is not built yet" in refused(capsys, tmp_path, host=host)
-
-
-def test_required_authentication_is_refused_on_loopback_too(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CALLBOT_AUTH", "required")
-    assert "authentication" in refused(capsys, tmp_path)
-
-
 def test_a_taken_port(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

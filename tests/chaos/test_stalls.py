@@ -88,17 +88,20 @@ async def test_a_stage_that_is_empty_is_said_at_once_and_the_call_goes_on_when_i
 
 
 async def test_the_fallback_url_of_a_live_call_brings_it_back(
-    api: aiohttp.ClientSession, platform: Platform, emulator: Emulator, make_bot: BotMaker
+    api: aiohttp.ClientSession, emulator: Emulator, make_bot: BotMaker
 ) -> None:
     """Twilio asks it when the gateway that was to say what follows has just died."""
     bot = await make_bot()
     async with emulator.dial(bot_id=bot) as call:
         await call.hears(GREETING)
+        asked = {"CallSid": call.sid, "AccountSid": call.call.plan.number.account.sid}
+        async with api.post(f"/v1/voice?bot_id={bot}", data=asked) as answer:
+            action = ElementTree.fromstring(await answer.text())[0].attrib["action"]
         failed = {
             "CallSid": call.sid,
             "CallStatus": "in-progress",
             "ErrorCode": "11200",
-            "ErrorUrl": f"{platform.url}/v1/voice/next?call={call.sid}",
+            "ErrorUrl": action,
         }
         async with api.post("/v1/voice/fallback", data=failed) as answer:
             document = ElementTree.fromstring(await answer.text())
@@ -145,9 +148,11 @@ async def test_an_old_stream_does_not_disturb_the_new_one(
     async with AsyncExitStack() as sockets:
         for attempt in range(8):
             call_id = f"CA{attempt:032x}"
-            for path in (f"/v1/voice?bot_id={bot}", f"/v1/voice/next?call={call_id}"):
-                async with api.post(path, data={"CallSid": call_id, "CallStatus": "in-progress"}) as answer:
-                    parameter = ElementTree.fromstring(await answer.text())[0][0][0]
+            url = f"/v1/voice?bot_id={bot}"
+            for _ in range(2):
+                async with api.post(url, data={"CallSid": call_id, "CallStatus": "in-progress"}) as answer:
+                    connect = ElementTree.fromstring(await answer.text())[0]
+                url, parameter = connect.attrib["action"], connect[0][0]
                 # A connection of its own, so that either gateway may get it.
                 session = await sockets.enter_async_context(aiohttp.ClientSession(platform.url))
                 stream = Stream(await sockets.enter_async_context(session.ws_connect(f"/stream/{bot}")))

@@ -14,12 +14,18 @@ WORKERS = {"stt-worker", "dialog-worker", "tts-worker"}
 
 
 def rows_used(folder: Path) -> set[str]:
-    """The rows that this code imports from the table; `OFFERS` holds the three offers."""
+    """The rows that this code takes from the table, by name or as `subjects.…`; `OFFERS` holds three."""
     used: set[str] = set()
     for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module == "callbot.schemas.subjects":
-                used |= {a.name for a in node.names}
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        taken = [(n.module, a) for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names]
+        used |= {a.name for module, a in taken if module == "callbot.schemas.subjects"}
+        tables = {a.asname or a.name for m, a in taken if m == "callbot.schemas" and a.name == "subjects"}
+        used |= {
+            n.attr
+            for n in nodes
+            if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in tables
+        }
     if "OFFERS" in used:
         used |= {name for name, row in ROWS.items() if row in subjects.OFFERS.values()}
     return used & set(ROWS)

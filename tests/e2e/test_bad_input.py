@@ -114,7 +114,7 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(
         before = await answer.json()
     async with api.patch(f"/v1/bots/{bot}", json={"goal": "Another goal"}) as answer:
         assert answer.status == 200
-        assert await answer.json() == {**before, "goal": "Another goal"}
+        assert await answer.json() == {**before, "goal": "Another goal", "version": 2}
     async with api.patch(f"/v1/bots/{bot}", json={"goal": ""}) as answer:
         assert answer.status == 400
     async with api.delete(f"/v1/bots/{bot}") as answer:

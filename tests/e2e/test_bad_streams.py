@@ -27,10 +27,13 @@ def start(call_id: str, token: str, **over: Any) -> dict[str, Any]:
     return {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": body}
 
 
-async def token_for(api: aiohttp.ClientSession, bot: str, call_id: str) -> str:
+async def connected(api: aiohttp.ClientSession, bot: str, call_id: str) -> ElementTree.Element:
     async with api.post(f"/v1/voice?bot_id={bot}", data={"CallSid": call_id}) as answer:
-        stream = ElementTree.fromstring(await answer.text())[0][0]
-    return stream[0].attrib["value"]
+        return ElementTree.fromstring(await answer.text())[0]
+
+
+async def token_for(api: aiohttp.ClientSession, bot: str, call_id: str) -> str:
+    return (await connected(api, bot, call_id))[0][0].attrib["value"]
 
 
 async def close_code(socket: aiohttp.ClientWebSocketResponse, within_s: float = 5.0) -> int | None:
@@ -102,13 +105,13 @@ async def test_a_token_is_for_its_call_and_its_bot(api: aiohttp.ClientSession, m
 async def test_a_bot_deleted_before_its_stream(api: aiohttp.ClientSession, make_bot: BotMaker) -> None:
     bot = await make_bot()
     call_id = "CA" + "78" * 16
-    token = await token_for(api, bot, call_id)
+    connect = await connected(api, bot, call_id)
     async with api.delete(f"/v1/bots/{bot}") as answer:
         assert answer.status == 200
     async with api.ws_connect(f"/stream/{bot}") as socket:
-        await socket.send_json(start(call_id, token))
+        await socket.send_json(start(call_id, connect[0][0].attrib["value"]))
         assert await close_code(socket) == 1008
-    async with api.post(f"/v1/voice/next?call={call_id}", data={"CallStatus": "in-progress"}) as answer:
+    async with api.post(connect.attrib["action"], data={"CallStatus": "in-progress"}) as answer:
         document = ElementTree.fromstring(await answer.text())
     assert [verb.tag for verb in document] == ["Say", "Hangup"]
 

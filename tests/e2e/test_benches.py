@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from callbot.studio.bench.api import ApiPlan, api
 from callbot.studio.bench.latency import LatencyPlan, measure
 from callbot.studio.bench.results import Results
 from callbot.studio.bench.soak import SoakPlan, soak
@@ -23,3 +24,10 @@ async def test_latency(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 async def test_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = SoakPlan(calls=24, at_once=8, turns=1, replicas=1, seed=1)
     assert await soak(plan, tmp_path / "soak.jsonl", resume=False) == 0, capsys.readouterr().out
+
+
+async def test_api(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ApiPlan(rates=(20.0,), seconds=1.0, connections=2, replicas=1, cores=2)
+    assert await api(plan, tmp_path / "api.jsonl", resume=False) == 0, capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "at 20 a second" in table and "call-router-1" in table and "load generator" in table

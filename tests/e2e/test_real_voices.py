@@ -10,7 +10,7 @@ import pytest
 
 from callbot.studio.demo import word_error_rate
 from callbot.studio.emulator import Emulator, Voice, piper_voice
-from callbot.studio.up.running import Platform, running_platform
+from callbot.studio.up.running import WITHOUT_LIMITS, Platform, running_platform
 from tests.vendors.customer import Customer
 
 WORST_WORD_ERROR_RATE = 0.25
@@ -25,7 +25,7 @@ async def voice() -> AsyncIterator[Voice]:
 
 @pytest.fixture(scope="module")
 async def real_platform() -> AsyncIterator[Platform]:
-    async with running_platform("--replicas", "2") as platform:
+    async with running_platform("--replicas", "2", env=WITHOUT_LIMITS) as platform:
         yield platform
 
 
@@ -36,6 +36,10 @@ async def create_bot(platform: Platform, customer: Customer, name: str) -> str:
         http.post(f"{platform.url}/v1/bots", json=bot) as answer,
     ):
         return str((await answer.json())["id"])
+
+
+def phones(platform: Platform) -> Emulator:
+    return Emulator(platform.url, account=platform.twilio.accounts.platform)
 
 
 def heard_by(customer: Customer, name: str) -> list[str]:
@@ -53,7 +57,7 @@ async def test_ears_killed_late_in_a_long_sentence(
     speech = await voice.speech(said)
     assert len(speech) > 6 * 8000
     bot = await create_bot(real_platform, customer, name)
-    async with Emulator(real_platform.url) as emulator, emulator.dial(bot_id=bot) as call:
+    async with phones(real_platform) as emulator, emulator.dial(bot_id=bot) as call:
         await call.hears(within_s=10)
         speaking = asyncio.create_task(call.says(speech))
         await asyncio.sleep(5)
@@ -82,7 +86,7 @@ async def test_four_callers_at_once_each_reach_their_own_bot_in_order(
 
     async def one(number: int) -> None:
         bot = await create_bot(real_platform, customer, f"{name}-{number}")
-        async with Emulator(real_platform.url) as emulator, emulator.dial(bot_id=bot) as call:
+        async with phones(real_platform) as emulator, emulator.dial(bot_id=bot) as call:
             await call.hears(within_s=15)
             for text in texts[number]:
                 await call.says(speech[text])

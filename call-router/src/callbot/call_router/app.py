@@ -2,28 +2,38 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 from nats.errors import Error as NatsError
 
+from callbot.call_router.access_tokens import AccessTokens
+from callbot.call_router.accounts import Accounts
+from callbot.call_router.api_keys import ApiKeys
+from callbot.call_router.attempts import Attempts
 from callbot.call_router.bots import Bots
 from callbot.call_router.calls import Calls
 from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.call_router.identity import Identity, as_user
+from callbot.call_router.instants import utc_now
 from callbot.call_router.memory import ensure_memory
 from callbot.call_router.numbers import Numbers
+from callbot.call_router.passwords import Passwords
+from callbot.call_router.purchases import Purchases
 from callbot.call_router.records import keep_records
 from callbot.call_router.routing import Routing
 from callbot.call_router.settings import Settings, ring_of
 from callbot.call_router.stores import Stores
+from callbot.call_router.sweeper import keep_settled
 from callbot.call_router.tokens import CallTokens
-from callbot.call_router.users import ApiKeys, Users
+from callbot.call_router.twilio_api import open_twilio
+from callbot.call_router.users import Users
 from callbot.call_router.voices import Voices
+from callbot.call_router.webhook_check import WebhookCheck
 from callbot.call_router.webhook_test import WebhookTests
-from callbot.runtime.bus import Bus
+from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import Sealing
 from callbot.runtime.webhook_address import WebhookAddresses
@@ -55,10 +65,24 @@ from callbot.schemas.subjects import (
     VOICE_LIST,
     Question,
 )
+from callbot.schemas.users import OPEN_MODE_USER
 
 QUEUE = "call-router"
 ANSWER_WITHIN_S = 1.5
 """The gateway waits two seconds; a refusal must be there before."""
+TWILIO_WITHIN_S = 11.0
+WEBHOOK_WITHIN_S = 5.5
+LONGER_S = {
+    BOT_CREATE.name: TWILIO_WITHIN_S,
+    BOT_DELETE.name: TWILIO_WITHIN_S,
+    NUMBER_CONNECT.name: TWILIO_WITHIN_S,
+    NUMBER_DISCONNECT.name: TWILIO_WITHIN_S,
+    BOT_TEST.name: WEBHOOK_WITHIN_S,
+}
+"""Somebody else is asked for these; here too the gateway waits a little longer. One operation of the database
+has no more time than elsewhere."""
+PREPARED_WITHIN_S = 900.0
+"""Large collections get new indexes, old documents are changed; other replicas answer meanwhile."""
 LOOK_EVERY_S = 1.0
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -71,16 +95,40 @@ class Readiness:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self.store_prepared = False
         self.store_answers = False
         self.memory_exists = False
+        self.questions_taken = False
 
     def __call__(self) -> dict[str, bool]:
         return {
             "nats": self._bus.is_connected,
-            "mongodb": self.store_prepared and self.store_answers,
+            "mongodb": self.store_answers,
             "streams": self.memory_exists,
+            "questions": self.questions_taken,
         }
+
+
+class Questions:
+    """Are taken from when they can be answered; until then other replicas have them."""
+
+    def __init__(self, bus: Bus, answers: Sequence[tuple[Question[Any, Any], Answer[Any, Any]]]) -> None:
+        self._bus = bus
+        self._answers = answers
+        self._listening: list[Listening] = []
+        self._over = False
+
+    async def take(self) -> bool:
+        """Are they taken now? May be tried again. Raises TimedOut."""
+        for row, answer in () if self._over else self._answers[len(self._listening) :]:
+            bounded = _bounded(answer, LONGER_S.get(row.name, ANSWER_WITHIN_S))
+            self._listening.append(await self._bus.answer(row, bounded, queue=QUEUE))
+        return not self._over
+
+    async def finish(self, within_s: float) -> None:
+        """Nothing new; what has been asked is answered, as far as the time allows."""
+        self._over = True
+        await asyncio.gather(*(listening.finish() for listening in self._listening))
+        await self._bus.answered(within_s)
 
 
 @asynccontextmanager
@@ -88,27 +136,41 @@ async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterat
     """Answers while the block runs."""
     readiness = Readiness(bus)
     async with AsyncExitStack() as stack:
+        twilio = await stack.enter_async_context(open_twilio(settings.twilio_api_url))
+        numbers, purchases = Numbers(stores, twilio, settings), Purchases(stores, twilio, settings)
+        questions = Questions(bus, _answers(bus, stores, settings, numbers, purchases))
+        migrate = partial(stores.migrations.run, Sealing(ring_of(settings.webhook_keys)))
+        unfinished = (migrate, purchases.settle, numbers.touching.settle)
         for work in (
-            partial(_watch_store, stores, readiness),
+            partial(_watch_store, stores, settings, readiness, questions),
             partial(_keep_memory, bus, stores, settings, readiness),
+            partial(keep_settled, unfinished, lambda: readiness.store_answers),
         ):
             stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
-        for row, answer in _answers(bus, stores, settings):
-            listening = await bus.answer(row, _bounded(answer, readiness), queue=QUEUE)
-            stack.push_async_callback(listening.stop)
+        stack.push_async_callback(questions.finish, settings.drain_s)
         yield readiness
 
 
 def _answers(
-    bus: Bus, stores: Stores, settings: Settings
+    bus: Bus, stores: Stores, settings: Settings, numbers: Numbers, purchases: Purchases
 ) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
-    identity = Identity(open_mode=settings.auth == "open")
+    tokens = AccessTokens(ring_of(settings.jwt_keys), settings.access_token_s)
+    identity = Identity(tokens, stores.api_keys, open_mode=settings.auth == "open")
     for_user = partial(as_user, identity)
-    routing = Routing(stores, CallTokens(ring_of(settings.token_keys)))
-    users, keys, numbers = Users(), ApiKeys(), Numbers()
-    addresses = WebhookAddresses(settings.webhook_http, settings.webhook_allow)
-    bots = Bots(stores, Sealing(ring_of(settings.webhook_keys)), addresses)
-    calls = Calls(stores)
+    accounts = Accounts(stores, settings)
+    routing = Routing(stores, accounts, CallTokens(ring_of(settings.token_keys)), settings)
+    users = _users(stores, settings, tokens)
+    keys = ApiKeys(stores.api_keys, settings.keys_per_user)
+    voices = Voices(bus)
+    bots = Bots(
+        stores,
+        sealing=Sealing(ring_of(settings.webhook_keys)),
+        webhooks=WebhookCheck(WebhookAddresses(settings.webhook_http, settings.webhook_allow)),
+        voices=voices,
+        purchases=purchases,
+        limit=settings.bots_per_user,
+    )
+    calls = Calls(stores, bus)
     return [
         (CALL_ROUTE, routing.route),
         (CALL_ADMIT, routing.admit),
@@ -129,31 +191,44 @@ def _answers(
         (BOT_LIST, for_user(bots.list)),
         (BOT_UPDATE, for_user(bots.update)),
         (BOT_DELETE, for_user(bots.delete)),
-        (BOT_TEST, for_user(WebhookTests(bus).test)),
-        (VOICE_LIST, for_user(Voices(bus).list)),
+        (BOT_TEST, for_user(WebhookTests(bus, stores.bots).test)),
+        (VOICE_LIST, for_user(voices.list)),
         (CALL_GET, for_user(calls.get)),
         (CALL_LIST, for_user(calls.list)),
         (CALL_DELETE, for_user(calls.delete)),
     ]
 
 
-def _bounded(answer: Answer[M, A], readiness: Readiness) -> Answer[M, A]:
-    """In time or not at all; without its indexes the database may not be written."""
+def _users(stores: Stores, settings: Settings, tokens: AccessTokens) -> Users:
+    attempts = Attempts(
+        stores.attempts,
+        per_address=settings.auth_attempts_per_address,
+        per_account=settings.auth_attempts_per_account,
+    )
+    return Users(stores.users, attempts, Passwords(), tokens)
+
+
+def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:
+    """In time or not at all."""
 
     async def bounded(question: M) -> A:
         try:
-            if not readiness.store_prepared:
-                raise StoreUnavailable("not prepared yet")
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 return await answer(question)
         except (StoreUnavailable, TimeoutError) as e:
-            log.warning("unavailable", extra={"question": type(question).__name__, "reason": str(e)})
+            log.warning("unavailable", extra=_facts(question, e))
             raise Refused("unavailable", "The database does not answer. Please try again.") from e
         except StoreRejected as e:
-            log.error("rejected", extra={"question": type(question).__name__, "reason": str(e)})
+            log.error("rejected", extra=_facts(question, e))
             raise Refused("invalid_request", "This cannot be stored") from e
 
     return bounded
+
+
+def _facts(question: Wire, error: Exception) -> dict[str, str]:
+    """What was asked, about which call or bot, and what was wrong."""
+    ids = {name: found for name in ("call_id", "bot_id") if (found := getattr(question, name, None))}
+    return {"question": type(question).__name__, **ids, "reason": str(error) or type(error).__name__}
 
 
 async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
@@ -166,20 +241,39 @@ async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _watch_store(stores: Stores, readiness: Readiness) -> None:
+async def _watch_store(
+    stores: Stores, settings: Settings, readiness: Readiness, questions: Questions
+) -> None:
+    """Whenever the database comes back it may be another one: restored, or empty."""
+    said = ""
     while True:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                await (stores.ping() if readiness.store_prepared else stores.prepare())
+            async with asyncio.timeout(ANSWER_WITHIN_S if readiness.store_answers else PREPARED_WITHIN_S):
+                await (stores.ping() if readiness.store_answers else _prepare(stores, settings))
         except (StoreUnavailable, StoreRejected, TimeoutError) as e:
-            if readiness.store_answers or not readiness.store_prepared:
-                log.warning("MongoDB is away", extra={"reason": str(e) or type(e).__name__})
             readiness.store_answers = False
+            reason = str(e) or type(e).__name__
+            if reason != said:
+                said = reason
+                log.warning("MongoDB is away", extra={"reason": reason})
         else:
             if not readiness.store_answers:
+                said = ""
                 log.info("MongoDB answers")
-            readiness.store_prepared = readiness.store_answers = True
+            readiness.store_answers = True
+            readiness.questions_taken = await questions.take()
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _prepare(stores: Stores, settings: Settings) -> None:
+    """The indexes, documents of older versions, and in open mode its user."""
+    # An index has much more time than this; a database that is away is noticed here.
+    await stores.ping()
+    await stores.prepare()
+    await stores.migrations.run(Sealing(ring_of(settings.webhook_keys)))
+    if settings.auth == "open":
+        await stores.users.ensure(OPEN_MODE_USER, utc_now())
+        await stores.default_bots.fill(OPEN_MODE_USER)
 
 
 async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: Readiness) -> None:
@@ -189,7 +283,7 @@ async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: 
         try:
             await ensure_memory(js, settings.nats_replicas)
             readiness.memory_exists = True
-            await keep_records(js, stores.call_log)
+            await keep_records(js, stores)
         except NatsError as e:
             # Also when the broker has lost its store: what is not there is made again.
             log.warning("JetStream is not ready", extra={"reason": str(e) or type(e).__name__})

@@ -1,18 +1,21 @@
 """Answers what the API asks about bots."""
 
-import base64
-import binascii
-import re
+import asyncio
 import secrets
 import string
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from callbot.call_router.bot_store import StoredBot
+from callbot.call_router.cursors import cursor_of, read_cursor
+from callbot.call_router.instants import day_in, utc_now
+from callbot.call_router.purchases import Purchases
 from callbot.call_router.stores import Stores
+from callbot.call_router.user_store import StoredUser
+from callbot.call_router.voices import Voices
+from callbot.call_router.webhook_check import WebhookCheck
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import Sealing, webhook_secret_of
-from callbot.runtime.webhook_address import WebhookAddresses
 from callbot.schemas.bots import (
     Bot,
     BotPage,
@@ -24,20 +27,14 @@ from callbot.schemas.bots import (
     VoiceStatus,
 )
 from callbot.schemas.message import UserId
-from callbot.schemas.users import Done
+from callbot.schemas.users import Done, RateLimit
 
 ID_LETTERS = string.ascii_letters + string.digits
 ID_LENGTH = 12
 SECRET_BYTES = 32
-_CURSOR = re.compile(r"([0-9]{1,14})\.([A-Za-z0-9_-]{1,64})")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
-
-
-def utc_now() -> datetime:
-    """To the millisecond, as the database keeps it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+RETRY_AFTER_S = 60
+"""No time makes room for one more bot, only a deletion; but a 429 says when to try again (RFC 6585)."""
+NOT_SHOWN = {"user_id", "sealed_webhook_secret", "slot", "usage"}
 
 
 def bot_not_found() -> Refused:
@@ -48,19 +45,28 @@ class Bots:
     def __init__(
         self,
         stores: Stores,
+        *,
         sealing: Sealing,
-        addresses: WebhookAddresses,
+        webhooks: WebhookCheck,
+        voices: Voices,
+        purchases: Purchases,
+        limit: int,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`limit`: how many bots a user may have."""
         self._bots = stores.bots
-        self._calls = stores.calls
+        self._users = stores.users
+        self._defaults = stores.default_bots
         self._sealing = sealing
-        self._addresses = addresses
+        self._webhooks = webhooks
+        self._purchases = purchases
+        self._voices = voices
+        self._limit = limit
         self._now = now
 
     async def create(self, user_id: UserId, question: CreateBot) -> Bot:
         definition = question.definition
-        self._check_webhook(definition.webhook)
+        await self._webhooks.require(definition.webhook)
         bot_id = "bot_" + "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
         secret = definition.webhook_secret or secrets.token_urlsafe(SECRET_BYTES)
         bot = StoredBot(
@@ -70,82 +76,119 @@ class Bots:
             sealed_webhook_secret=self._sealing.seal(secret, webhook_secret_of(bot_id)),
             **definition.model_dump(exclude={"webhook_secret"}),
         )
-        await self._bots.add(bot)
-        return self._shown(bot, calls_today=0).model_copy(update={"webhook_secret": secret})
+        remaining = await self._bots.add(bot, self._limit)
+        if remaining is None:
+            raise _too_many(self._limit)
+        try:
+            number = await self._purchases.buy(bot_id, user_id)
+            await self._defaults.fill(user_id)
+        except BaseException:
+            # A bot that its owner was never told of must not keep a place, nor a number.
+            await asyncio.shield(self._undo(user_id, bot_id))
+            raise
+        shown = await self._shown(bot.model_copy(update={"number": number}))
+        limits = RateLimit(limit=self._limit, remaining=remaining, reset_s=0)
+        return shown.model_copy(update={"webhook_secret": secret, "rate_limit": limits})
 
     async def get(self, user_id: UserId, question: BotRef) -> Bot:
-        bot = await self._bots.get(question.bot_id)
+        bot, owner = await asyncio.gather(self._bots.get(question.bot_id), self._users.get(user_id))
         if bot is None or bot.user_id != user_id:
             raise bot_not_found()
-        return await self._counted(bot)
+        return await self._shown_to(owner, bot)
 
     async def list(self, user_id: UserId, question: ListBots) -> BotPage:
         """Oldest first, so that a page stays what it was while bots are made."""
-        after = _read_cursor(question.cursor) if question.cursor else None
-        found = await self._bots.of_user(user_id, after, question.limit + 1)
+        after = read_cursor(question.cursor) if question.cursor else None
+        found, owner = await asyncio.gather(
+            self._bots.of_user(user_id, after, question.limit + 1), self._users.get(user_id)
+        )
         bots, more = found[: question.limit], len(found) > question.limit
-        calls = await self._calls.calls_since([bot.id for bot in bots], self._today())
         return BotPage(
             bots=[
                 BotSummary(
                     id=bot.id,
-                    number=bot.number,
+                    number=_number(bot, owner),
                     goal=bot.goal,
                     status=bot.status,
-                    calls_today=calls.get(bot.id, 0),
+                    calls_today=bot.calls_on(self._today(owner)),
                 )
                 for bot in bots
             ],
-            next_cursor=_cursor(bots[-1]) if more else None,
+            next_cursor=cursor_of(bots[-1].created_at, bots[-1].id) if more else None,
         )
 
     async def update(self, user_id: UserId, question: UpdateBot) -> Bot:
-        changes = question.changes.changes()
+        """Nothing at all changes when the version is another one."""
+        bot_id, changes = question.bot_id, question.changes.changes()
+        default = changes.get("default")
         if "webhook" in changes:
-            self._check_webhook(question.changes.webhook)
+            await self._webhooks.require(question.changes.webhook)
         if "webhook_secret" in changes:
             secret = str(changes.pop("webhook_secret"))
-            changes["sealed_webhook_secret"] = self._sealing.seal(secret, webhook_secret_of(question.bot_id))
-        bot = await self._bots.change(user_id, question.bot_id, changes)
+            changes["sealed_webhook_secret"] = self._sealing.seal(secret, webhook_secret_of(bot_id))
+        bot = await self._bots.change(user_id, bot_id, changes, question.if_version)
         if bot is None:
-            raise bot_not_found()
-        return await self._counted(bot)
+            raise await self._why_not(user_id, bot_id)
+        if default is True:
+            await self._defaults.choose(bot)
+        elif default is False and await self._defaults.leave(user_id, bot_id):
+            await self._defaults.fill(user_id)
+        return await self._shown(bot)
 
     async def delete(self, user_id: UserId, question: BotRef) -> Done:
-        if not await self._bots.remove(user_id, question.bot_id):
+        bot = await self._bots.get(question.bot_id)
+        if bot is None or bot.user_id != user_id:
+            raise bot_not_found()
+        await self._purchases.release(bot.id)
+        if not await self._removed(user_id, bot.id):
             raise bot_not_found()
         return Done(message="Bot deleted")
 
-    async def _counted(self, bot: StoredBot) -> Bot:
-        calls = await self._calls.calls_since([bot.id], self._today())
-        return self._shown(bot, calls_today=calls.get(bot.id, 0))
+    async def _undo(self, user_id: str, bot_id: str) -> None:
+        try:
+            await self._purchases.release(bot_id)
+        finally:
+            # Whether the number is back or not: the sweeper gives back what belongs to no bot.
+            await self._removed(user_id, bot_id)
 
-    def _shown(self, bot: StoredBot, *, calls_today: int) -> Bot:
-        return Bot(
-            voice_status=VoiceStatus.OK,
-            default=False,
-            calls_today=calls_today,
-            **bot.model_dump(exclude={"user_id", "sealed_webhook_secret"}),
+    async def _removed(self, user_id: str, bot_id: str) -> bool:
+        """False: it was gone already. No moment has a default bot that does not exist."""
+        await self._defaults.leave(user_id, bot_id)
+        removed = await self._bots.remove(user_id, bot_id)
+        await self._defaults.leave(user_id, bot_id)
+        await self._defaults.fill(user_id)
+        return removed
+
+    async def _why_not(self, user_id: str, bot_id: str) -> Refused:
+        bot = await self._bots.get(bot_id)
+        if bot is None or bot.user_id != user_id:
+            return bot_not_found()
+        return Refused(
+            "precondition_failed", "The bot has been changed meanwhile", {"version": str(bot.version)}
         )
 
-    def _today(self) -> datetime:
-        return self._now().replace(hour=0, minute=0, second=0, microsecond=0)
+    async def _shown(self, bot: StoredBot) -> Bot:
+        return await self._shown_to(await self._users.get(bot.user_id), bot)
 
-    def _check_webhook(self, url: str) -> None:
-        if reason := self._addresses.refusal_of_url(url):
-            raise Refused("invalid_request", f"webhook: {reason}", {"field": "webhook"})
+    async def _shown_to(self, owner: StoredUser | None, bot: StoredBot) -> Bot:
+        works = await self._voices.works(bot.voice)
+        return Bot(
+            voice_status=VoiceStatus.OK if works else VoiceStatus.FALLBACK,
+            default=await self._defaults.is_default(bot, owner),
+            calls_today=bot.calls_on(self._today(owner)),
+            **bot.model_dump(exclude=NOT_SHOWN) | {"number": _number(bot, owner)},
+        )
+
+    def _today(self, owner: StoredUser | None) -> str:
+        return day_in(owner.timezone if owner else "UTC", self._now())
 
 
-def _cursor(bot: StoredBot) -> str:
-    at_ms = (bot.created_at - _EPOCH) // _MS
-    return base64.urlsafe_b64encode(f"{at_ms}.{bot.id}".encode()).rstrip(b"=").decode()
+def _number(bot: StoredBot, owner: StoredUser | None) -> str | None:
+    """The one that was bought for the bot, else the one that its owner has connected."""
+    return bot.number or (owner.number.phone_number if owner and owner.number else None)
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        if parts := _CURSOR.fullmatch(said):
-            return _EPOCH + int(parts[1]) * _MS, parts[2]
-    except (ValueError, OverflowError, binascii.Error):
-        pass
-    raise Refused("invalid_request", "cursor: is not one of ours", {"field": "cursor"})
+def _too_many(limit: int) -> Refused:
+    details = {"limit": limit, "remaining": 0, "reset_s": 0, "retry_after_s": RETRY_AFTER_S}
+    told = {name: str(value) for name, value in details.items()}
+    return Refused("bot_limit", f"You have {limit} bots, and no more are allowed", told)

@@ -1,18 +1,25 @@
 """The facts of each call, as they are told: in collection `calls`, beside what routing keeps."""
 
+from datetime import datetime
 from typing import Any
 
 from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database, Document
+from callbot.call_router.erased_calls import ErasedCalls
 from callbot.schemas.calls import (
     CallDetail,
     CallEnded,
     CallEvent,
     CallStarted,
+    CallSummary,
     MediaFlowed,
     RouteVerdict,
     StageFallback,
     TurnDone,
 )
+
+UNNUMBERED = {"from_number": "", "to_number": ""}
+"""A record that began with another event than `started` has no numbers yet."""
+SUMMARY = (*CallSummary.model_fields, "routed_at")
 
 
 class CallLog:
@@ -20,6 +27,27 @@ class CallLog:
 
     def __init__(self, database: Database) -> None:
         self._calls = database.collection("calls")
+        self._erased = ErasedCalls(database)
+
+    async def prepare(self) -> None:
+        await self._erased.prepare()
+        newest = [("routed_at", -1), ("call_id", -1)]
+        await self._calls.index([("user_id", 1), *newest])
+        await self._calls.index([("user_id", 1), ("bot_id", 1), *newest])
+
+    async def page(
+        self, user_id: str, bot_id: str | None, after: tuple[datetime, str] | None, limit: int
+    ) -> list[tuple[datetime, CallSummary]]:
+        """Newest first by the time when each was routed, which is told with it; behind `after`."""
+        wanted: Document = {"user_id": user_id} if bot_id is None else {"user_id": user_id, "bot_id": bot_id}
+        if after is not None:
+            at, call_id = after
+            wanted["routed_at"] = {"$lte": at}
+            wanted["$or"] = [{"routed_at": {"$lt": at}}, {"call_id": {"$lt": call_id}}]
+        found = await self._calls.many(
+            wanted, sort=[("routed_at", -1), ("call_id", -1)], limit=limit, fields=SUMMARY
+        )
+        return [(call["routed_at"], CallSummary.model_validate({**UNNUMBERED, **call})) for call in found]
 
     async def detail(self, user_id: str, call_id: str) -> CallDetail | None:
         """Its turns in the order of their numbers."""
@@ -27,12 +55,29 @@ class CallLog:
         if found is None:
             return None
         turns = sorted(found.get("turns", ()), key=lambda turn: int(turn["number"]))
-        # A record that began with another event than `started` has no numbers yet.
-        return CallDetail.model_validate({"from_number": "", "to_number": "", **found, "turns": turns})
+        return CallDetail.model_validate({**UNNUMBERED, **found, "turns": turns})
 
-    async def fold(self, event: CallEvent) -> None:
-        """Into the record of its call, once by its id, in whatever order events come."""
+    async def forget(self, call_id: str, now: datetime) -> None:
+        """From now on no event makes this call's record again; `remove` it afterwards."""
+        await self._erased.add(call_id, now)
+
+    async def remove(self, call_id: str) -> None:
+        await self._calls.remove({"call_id": call_id})
+
+    async def fold(self, event: CallEvent) -> bool:
+        """Into the record of its call, once by its id, in whatever order; False: it was erased."""
         update = _folding(event)
+        wanted = {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}}
+        if not await self._calls.update(wanted, update) and not await self._begun(event, wanted, update):
+            return False
+        if _is_guess(event):
+            await self._calls.update({"call_id": event.call_id, "ended_at": None}, {"$set": _ending(event)})
+        return True
+
+    async def _begun(self, event: CallEvent, wanted: Document, update: Document) -> bool:
+        """The record may not exist yet, or have this event already, or be erased: then False."""
+        if await self._erased.has(event.call_id):
+            return False
         first = {
             "bot_id": event.bot_id,
             "user_id": event.user_id,
@@ -43,14 +88,16 @@ class CallLog:
             "generation": 0,
             "schema_version": SCHEMA_VERSION,
         }
-        wanted = {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}}
         try:
             await self._calls.update(wanted, {**update, "$setOnInsert": first}, upsert=True)
         except AlreadyThere:
             # The record exists and has this event, or another replica has just made it: then once more.
             await self._calls.update(wanted, update)
-        if _is_guess(event):
-            await self._calls.update({"call_id": event.call_id, "ended_at": None}, {"$set": _ending(event)})
+        if await self._erased.has(event.call_id):
+            # Erased between the two looks: what has just been made goes again.
+            await self.remove(event.call_id)
+            return False
+        return True
 
 
 def _folding(event: CallEvent) -> Document:

@@ -1,13 +1,10 @@
 """What routing keeps of each call: in collection `calls`, beside its facts (`call_log.py`)."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database, StoreUnavailable
 from callbot.schemas.calls import RouteVerdict
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
-
-TRIES = 3
 
 
 class CallRecord(Message):
@@ -23,6 +20,9 @@ class CallRecord(Message):
     generation: int = 0
     """How many streams of this call have been admitted."""
     ended_at: Timestamp | None = None
+    end_reason: str | None = None
+    """A call that was never connected has its verdict here."""
+    duration_ms: int | None = None
 
 
 class CallStore:
@@ -33,34 +33,17 @@ class CallStore:
 
     async def prepare(self) -> None:
         await self._calls.index([("call_id", 1)], unique=True)
-        await self._calls.index([("bot_id", 1), ("routed_at", 1)])
 
-    async def calls_since(self, bot_ids: Iterable[str], since: datetime) -> dict[str, int]:
-        """How many calls each bot has been given since then."""
-        given = RouteVerdict.CONNECT.value
-        return {
-            bot_id: await self._calls.count(
-                {"bot_id": bot_id, "routed_at": {"$gte": since}, "verdict": given}
-            )
-            for bot_id in bot_ids
-        }
-
-    async def keep(self, record: CallRecord) -> CallRecord:
-        """The record that is kept for this call: the first one."""
-        first = {**record.model_dump(), "schema_version": SCHEMA_VERSION}
-        del first["call_id"]
-        for _ in range(TRIES):
-            try:
-                found = await self._calls.change(
-                    {"call_id": record.call_id}, {"$setOnInsert": first}, upsert=True
-                )
-            except AlreadyThere:
-                # Another replica has inserted it between our search and our insert.
-                found = await self._calls.one({"call_id": record.call_id})
-            # secantusdb answers a lost race with nothing, not with a duplicate key: then once more.
-            if found is not None:
-                return CallRecord.model_validate(found)
-        raise StoreUnavailable("keeping a call: inserted by another, and not to be seen")
+    async def keep(self, record: CallRecord) -> tuple[CallRecord, bool]:
+        """The record that is kept for this call: the first one. Is it this one?"""
+        try:
+            await self._calls.insert({**record.model_dump(), "schema_version": SCHEMA_VERSION})
+        except AlreadyThere:
+            found = await self.get(record.call_id)
+            if found is None:
+                raise StoreUnavailable("keeping a call: inserted by another, and not to be seen") from None
+            return found, False
+        return record, True
 
     async def get(self, call_id: str) -> CallRecord | None:
         found = await self._calls.one({"call_id": call_id})
@@ -73,10 +56,23 @@ class CallStore:
         )
         return None if found is None else CallRecord.model_validate(found)
 
-    async def begin_stream(self, call_id: str, max_generation: int) -> int | None:
-        """The next generation; None when the call is over, unknown, or has had too many."""
-        found = await self._calls.change(
-            {"call_id": call_id, "ended_at": None, "generation": {"$lt": max_generation}},
-            {"$inc": {"generation": 1}},
-        )
+    async def begin_stream(self, call_id: str, token_id: str, max_generation: int) -> int | None:
+        """The next generation; None: the call is over, unknown or has had too many, or the token is spent."""
+        wanted = {
+            "call_id": call_id,
+            "ended_at": None,
+            "spent_tokens": {"$ne": token_id},
+            "generation": {"$lt": max_generation},
+        }
+        found = await self._calls.change(wanted, {"$inc": {"generation": 1}})
         return None if found is None else CallRecord.model_validate(found).generation
+
+    async def end_unheard(self, record: CallRecord, now: datetime) -> bool:
+        """The call is over and no stream of it ever began, so that nobody else will say so."""
+        ending = {
+            "ended_at": now,
+            "end_reason": "line_lost",
+            "duration_ms": (now - record.routed_at) // timedelta(milliseconds=1),
+        }
+        wanted = {"call_id": record.call_id, "ended_at": None, "generation": 0}
+        return await self._calls.update(wanted, {"$set": ending})

@@ -41,8 +41,10 @@ class Collection(Protocol):
 
     async def one(self, wanted: Query) -> Document | None: ...
 
-    async def many(self, wanted: Query, *, sort: Keys = (), limit: int = 0) -> list[Document]:
-        """`limit` 0: all."""
+    async def many(
+        self, wanted: Query, *, sort: Keys = (), limit: int = 0, fields: Sequence[str] = ()
+    ) -> list[Document]:
+        """`limit` 0: all. `fields`: only these of each; none: all."""
 
     async def count(self, wanted: Query) -> int: ...
 

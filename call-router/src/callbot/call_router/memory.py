@@ -55,10 +55,15 @@ async def _change(js: JetStreamContext, wanted: StreamConfig, refusal: APIError)
     if refusal.err_code != NAME_IN_USE_WITH_ANOTHER_CONFIGURATION:
         raise refusal
     name = wanted.name or ""
-    found = await js.stream_info(name)
+    found = (await js.stream_info(name)).config
+    # The server takes no window that is longer than the messages live.
+    window = min(found.duplicate_window or DUPLICATES_WITHIN_S, wanted.max_age or DUPLICATES_WITHIN_S)
     await js.update_stream(
-        found.config.evolve(
-            max_age=wanted.max_age, max_bytes=wanted.max_bytes, num_replicas=wanted.num_replicas
+        found.evolve(
+            max_age=wanted.max_age,
+            max_bytes=wanted.max_bytes,
+            num_replicas=wanted.num_replicas,
+            duplicate_window=window,
         )
     )
     log.info("limits changed", extra={"stream": name})

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import pymongo
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument
@@ -32,6 +33,9 @@ from callbot.runtime.errors import SettingsError
 
 DEADLINE_S = 1.5
 """For one operation, finding a server included."""
+INDEX_WITHIN_S = 300.0
+"""For an index of a large collection. The server is told (`maxTimeMS`) and breaks off what is not built by
+then: with less time it would never be."""
 NEVER_TAKEN = frozenset({2, 121, 10334, 17419})
 """BadValue, DocumentValidationFailure, BSONObjectTooLarge, result larger than 16 MB
 (mongo/src/mongo/base/error_codes.yml)."""
@@ -98,7 +102,8 @@ class _MongoCollection(Collection):
         options: dict[str, Any] = {"unique": unique} if unique else {}
         options |= {"sparse": True} if sparse else {}
         options |= {"expireAfterSeconds": expire_after_s} if expire_after_s is not None else {}
-        await self._collection.create_index(list(keys), **options)
+        with pymongo.timeout(INDEX_WITHIN_S):
+            await self._collection.create_index(list(keys), **options)
 
     @_translated
     async def one(self, wanted: Query) -> Document | None:
@@ -106,8 +111,10 @@ class _MongoCollection(Collection):
         return found
 
     @_translated
-    async def many(self, wanted: Query, *, sort: Keys = (), limit: int = 0) -> list[Document]:
-        cursor = self._collection.find(wanted, NO_ID)
+    async def many(
+        self, wanted: Query, *, sort: Keys = (), limit: int = 0, fields: Sequence[str] = ()
+    ) -> list[Document]:
+        cursor = self._collection.find(wanted, {**dict.fromkeys(fields, True), **NO_ID})
         if sort:
             cursor = cursor.sort(list(sort))
         found: list[Document] = await cursor.limit(limit).to_list(limit or None)

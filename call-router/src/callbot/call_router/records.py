@@ -9,9 +9,10 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
 from pydantic import ValidationError
 
-from callbot.call_router.call_log import CallLog
+from callbot.call_router.call_remains import RemainsKept, purge_remains
 from callbot.call_router.database import StoreRejected, StoreUnavailable
-from callbot.schemas.calls import CallEvent
+from callbot.call_router.stores import Stores
+from callbot.schemas.calls import CallEnded, CallEvent
 from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
 
 CONSUMER = "records"
@@ -22,7 +23,7 @@ TRIES = 5
 log = logging.getLogger(__name__)
 
 
-async def keep_records(js: JetStreamContext, call_log: CallLog) -> None:
+async def keep_records(js: JetStreamContext, stores: Stores) -> None:
     """For ever. Raises NatsError when the consumer is lost with its server (nats.py #504): begin again."""
     pulling = await js.pull_subscribe(
         CALL_EVENT.wildcard,
@@ -34,7 +35,7 @@ async def keep_records(js: JetStreamContext, call_log: CallLog) -> None:
         while True:
             try:
                 for msg in await pulling.fetch(1, timeout=WAIT_S):
-                    await _keep(msg, call_log)
+                    await _keep(msg, js, stores)
             except TimeoutError:
                 # Nothing came. Is that so, or is the consumer gone? Then this raises.
                 await pulling.consumer_info()
@@ -49,17 +50,17 @@ async def _unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
         log.debug("already unsubscribed", extra={"reason": type(e).__name__})
 
 
-async def _keep(msg: Msg, call_log: CallLog) -> None:
+async def _keep(msg: Msg, js: JetStreamContext, stores: Stores) -> None:
     try:
         event = CallEvent.decode(msg.data)
         async with asyncio.timeout(WAIT_S):
-            await call_log.fold(event)
+            await _fold(event, js, stores)
     except ValidationError:
-        log.error("an event that cannot be read is dropped", extra={"subject": msg.subject})
-        await msg.term()
+        # A newer version's, maybe: during a deploy another replica can read it.
+        await _again_or_never(msg, "an event that cannot be read")
     except StoreRejected as e:
-        await _again_or_never(msg, str(e))
-    except (StoreUnavailable, TimeoutError):
+        await _again_or_never(msg, f"the database does not take it: {e}")
+    except (StoreUnavailable, RemainsKept, TimeoutError):
         # The database is away: this event and all others wait in the stream.
         await msg.nak(delay=REDELIVER_AFTER_S)
         await asyncio.sleep(REDELIVER_AFTER_S)
@@ -67,12 +68,19 @@ async def _keep(msg: Msg, call_log: CallLog) -> None:
         await msg.ack()
 
 
+async def _fold(event: CallEvent, js: JetStreamContext, stores: Stores) -> None:
+    """Raises StoreUnavailable, StoreRejected, RemainsKept."""
+    if not await stores.call_log.fold(event):
+        # Too late: the call has been erased, so this event may not stay in the stream either.
+        await purge_remains(js, event.call_id)
+    if isinstance(event.fact, CallEnded):
+        await stores.live_calls.free(event.user_id, event.call_id)
+
+
 async def _again_or_never(msg: Msg, reason: str) -> None:
     tries = msg.metadata.num_delivered or 1
     if tries < TRIES:
         await msg.nak(delay=REDELIVER_AFTER_S)
         return
-    log.error(
-        "an event is dropped: the database does not take it", extra={"subject": msg.subject, "reason": reason}
-    )
+    log.error("an event is dropped", extra={"subject": msg.subject, "reason": reason})
     await msg.term()

@@ -1,9 +1,14 @@
 """Users in the database, with the number that each has connected. Collection `users`."""
 
+import logging
 from datetime import datetime
 
-from callbot.call_router.database import SCHEMA_VERSION, Database, Document
+from pydantic import Field
+
+from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database, Document
 from callbot.schemas.message import BotId, Message, Timestamp, UserId
+
+log = logging.getLogger(__name__)
 
 
 class StoredNumber(Message):
@@ -23,7 +28,7 @@ class StoredUser(Message):
     user_id: UserId
     email: str | None = None
     """Lower case; None for the user of the open mode."""
-    password_hash: str | None = None
+    password_hash: str | None = Field(None, repr=False)
     timezone: str = "UTC"
     created_at: Timestamp
     default_bot_id: BotId | None = None
@@ -65,6 +70,11 @@ class UserStore:
     async def set_timezone(self, user_id: str, timezone: str) -> StoredUser | None:
         return _user(await self._users.change({"user_id": user_id}, {"$set": {"timezone": timezone}}))
 
+    async def change_password_hash(self, user_id: str, was: str, password_hash: str) -> None:
+        """Unless it has changed since it was read."""
+        wanted = {"user_id": user_id, "password_hash": was}
+        await self._users.update(wanted, {"$set": {"password_hash": password_hash}})
+
     async def set_default_bot(self, user_id: str, bot_id: str | None) -> None:
         update = (
             {"$unset": {"default_bot_id": ""}} if bot_id is None else {"$set": {"default_bot_id": bot_id}}
@@ -78,10 +88,32 @@ class UserStore:
         )
         await self._users.update({"user_id": user_id}, update)
 
+    async def by_number_sid(self, phone_number_sid: str) -> StoredUser | None:
+        return _user(await self._users.one({"number.phone_number_sid": phone_number_sid}))
+
+    async def swap_number(self, user_id: str, old_sid: str | None, number: StoredNumber | None) -> bool:
+        """False: the user's number is not `old_sid` any more. Raises AlreadyThere as `set_number` does."""
+        wanted = {"user_id": user_id, "number.phone_number_sid": old_sid or {"$exists": False}}
+        update: Document = (
+            {"$unset": {"number": ""}} if number is None else {"$set": {"number": number.model_dump()}}
+        )
+        return await self._users.update(wanted, update)
+
+    async def take_number_from_others(self, number: StoredNumber) -> None:
+        """A number that has moved to another Twilio account is another resource there: it has one user."""
+        others = {
+            "number.phone_number": number.phone_number,
+            "number.phone_number_sid": {"$ne": number.phone_number_sid},
+        }
+        await self._users.change_all(others, {"$unset": {"number": ""}})
+
     async def ensure(self, user_id: str, now: datetime) -> None:
         """For the user of the open mode, who never signs up."""
         first = {"timezone": "UTC", "created_at": now, "schema_version": SCHEMA_VERSION}
-        await self._users.update({"user_id": user_id}, {"$setOnInsert": first}, upsert=True)
+        try:
+            await self._users.update({"user_id": user_id}, {"$setOnInsert": first}, upsert=True)
+        except AlreadyThere:
+            log.debug("another replica was first")
 
 
 def _user(found: Document | None) -> StoredUser | None:

@@ -2,26 +2,38 @@
 
 from aiohttp import web
 
-from callbot.gateway import voice
-from callbot.gateway.api import handling, routes
+from callbot.gateway import voice, voice_next
+from callbot.gateway.api import documents, handling, routes
+from callbot.gateway.api.events import call_events
+from callbot.gateway.api.viewers import Viewers
 from callbot.gateway.calls import Calls
-from callbot.gateway.errors import errors_as_json
+from callbot.gateway.errors import Handler, errors_as_json, expectation, mark_response
 from callbot.gateway.hosts import only_our_hosts
-from callbot.gateway.keys import BUS, CALLS, SETTINGS
+from callbot.gateway.keys import BUS, CALLS, SETTINGS, VIEWERS
 from callbot.gateway.media_socket import media_stream
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus
 
 LARGEST_BODY_BYTES = 128 * 1024
 
-ROUTES = [
+ROUTES: list[tuple[str, str, Handler]] = [
     *((route.method, route.path, handling.handler_of(route)) for route in routes.ROUTES),
+    ("GET", "/calls/{call_id}/events", call_events),
     ("*", "/voice", voice.voice),
-    ("*", "/voice/next", voice.voice_next),
+    ("*", "/voice/next", voice_next.voice_next),
     ("*", "/voice/fallback", voice.voice_fallback),
+    ("*", "/voice/status", voice_next.voice_status),
     ("GET", "/voice/stream/{bot_id}", media_stream),
+    ("GET", "/openapi.yaml", documents.openapi_yaml),
+    ("GET", "/openapi.json", documents.openapi_json),
+    ("GET", "/docs", documents.swagger_page),
+    ("GET", "/docs/{asset}", documents.swagger_asset),
 ]
 """Each exists under `/v1` and, as in the first document, without a prefix."""
+ANY_METHOD = ("GET", "POST")
+"""Twilio's choice: whichever the number is configured with."""
+NO_HEAD = {call_events, media_stream}
+"""They do something, or never end: RFC 9110 wants HEAD where GET only reads."""
 
 
 def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
@@ -29,10 +41,23 @@ def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
     app[SETTINGS] = settings
     app[BUS] = bus
     app[CALLS] = calls
+    app[VIEWERS] = Viewers(settings.max_event_streams)
+    app.on_response_prepare.append(mark_response)
+    app.on_shutdown.append(_stop_viewers)
     for method, path, handler in ROUTES:
         for prefix in ("/v1", ""):
-            methods = ("GET", "POST") if method == "*" else (method,)
-            for one in methods:
-                app.router.add_route(one, prefix + path, handler)
-    app.router.add_get("/stream/{bot_id}", media_stream)
+            _add(app, method, prefix + path, handler)
+    _add(app, "GET", "/stream/{bot_id}", media_stream)
     return app
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    methods = ANY_METHOD if method == "*" else (method,)
+    if method == "GET" and handler not in NO_HEAD:
+        methods = ("GET", "HEAD")
+    for one in methods:
+        app.router.add_route(one, path, handler, expect_handler=expectation)
+
+
+async def _stop_viewers(app: web.Application) -> None:
+    app[VIEWERS].stop()

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 from callbot.gateway.memory import EventLog, Journals, JournalWriter
 from callbot.gateway.turns import Turns
-from callbot.schemas.calls import CallBrief, CallEnded, CallFact, CallJournal, CallState, EndReason
+from callbot.schemas.calls import (
+    CallBrief,
+    CallEnded,
+    CallFact,
+    CallJournal,
+    CallState,
+    EndReason,
+    MediaFlowed,
+)
 from callbot.schemas.webhook import Action
 
 TURNS_OF_A_LOST_STREAM = 1000
@@ -24,6 +32,7 @@ class CallMemory:
         self._brief = brief
         self._events = events
         self._events_told = 0
+        self._media_flowed = False
         self._began_at = before.began_at if before else now
         self._reentries_at = before.reentries_at if before else []
         self._writer = JournalWriter(journals, resumed[1] if resumed else None)
@@ -44,6 +53,12 @@ class CallMemory:
     def tell(self, fact: CallFact) -> None:
         self._events.add(self._brief, self._events_told, fact)
         self._events_told += 1
+
+    def media_flowed(self) -> None:
+        """The first frame of this stream is here: nobody may begin another one with its token."""
+        if not self._media_flowed:
+            self._media_flowed = True
+            self.tell(MediaFlowed(stream_token_id=self._brief.stream_token_id))
 
     def ended(self, reason: EndReason) -> None:
         self.tell(CallEnded(reason=reason, duration_ms=round(self.call_ms)))

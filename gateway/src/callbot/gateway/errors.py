@@ -2,9 +2,10 @@
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -41,18 +42,36 @@ STATUS_OF_REFUSAL = {
     "twilio_unavailable": 503,
     "unavailable": 503,
 }
-RETRY_AFTER_S = "1"
+RETRY_AFTER_S = {503: "1", 429: "60"}
+"""Where the refusal does not know better (`retry_after_s`)."""
 MOST_FIELDS = 20
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+LIMIT_HEADERS = {
+    "limit": "X-RateLimit-Limit",
+    "remaining": "X-RateLimit-Remaining",
+    "reset_s": "X-RateLimit-Reset",
+    "retry_after_s": "Retry-After",
+}
+NUMBERS = {*LIMIT_HEADERS, "http_status", "took_ms"}
+NEVER_KEPT = {"Cache-Control": "no-store"}
+"""No cache keeps what belongs to one user, nor an answer that shows a key or token (RFC 9111, 5.2.2.5)."""
 
 
 class ApiError(Exception):
-    def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.details = details
+        self.headers = dict(headers or {})
 
 
 def invalid(error: ValidationError) -> ApiError:
@@ -65,46 +84,116 @@ def invalid(error: ValidationError) -> ApiError:
     return ApiError(400, "invalid_request", told, wrong)
 
 
+def refused(refusal: Refused) -> ApiError:
+    """What the other side's no is in HTTP."""
+    status = STATUS_OF_REFUSAL.get(refusal.code)
+    if status is None:
+        log.error("a refusal that the API does not know", extra={"code": refusal.code})
+        return _our_fault()
+    headers = limit_headers(refusal.details) if status in RETRY_AFTER_S else {}
+    details = {name: _detail(name, value) for name, value in refusal.details.items()}
+    return ApiError(status, refusal.code, refusal.message, details or None, headers)
+
+
+def limit_headers(limit: Mapping[str, Any]) -> dict[str, str]:
+    """`X-RateLimit-*` and `Retry-After` (RFC 9110, section 10.2.3), as far as they are known, in seconds."""
+    return {
+        header: told for name, header in LIMIT_HEADERS.items() if (told := str(limit.get(name))).isdecimal()
+    }
+
+
+def _detail(name: str, value: str) -> int | float | str:
+    """Details travel as text."""
+    if name not in NUMBERS:
+        return value
+    try:
+        return int(value) if value.isdecimal() else float(value)
+    except ValueError:
+        return value
+
+
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
 def request_id(request: web.Request) -> str:
-    known: str | None = request.get("request_id")
+    known = request.get(REQUEST_ID)
     if known is None:
-        known = request["request_id"] = f"req_{secrets.token_hex(8)}"
+        known = request[REQUEST_ID] = f"req_{secrets.token_hex(8)}"
     return known
+
+
+async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
+    mark_headers(request, response)
+
+
+def mark_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, whatever it is."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("X-Request-Id", request_id(request))
+    # aiohttp would tell its version and Python's.
+    response.headers["Server"] = "callbot"
 
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    headers: dict[str, str] = {}
     try:
         return await handler(request)
     except ApiError as e:
         error = e
     except Refused as e:
-        details = e.details or None
-        error = ApiError(STATUS_OF_REFUSAL.get(e.code, 500), e.code, e.message, details)
+        error = refused(e)
     except BusError as e:
         log.error("the platform does not answer", extra={"path": request.path, "reason": str(e)})
         error = ApiError(503, "unavailable", "This part of the service is away. Please try again.")
+    except web.HTTPMethodNotAllowed as e:
+        allowed = {"Allow": ", ".join(sorted({*e.allowed_methods, "OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=allowed)
+        error = ApiError(405, CODES[405], "Method Not Allowed", headers=allowed)
     except web.HTTPException as e:
         if e.status < 400:
             raise
-        headers = {"Allow": e.headers["Allow"]} if "Allow" in e.headers else {}
         error = ApiError(e.status, CODES.get(e.status, "invalid_request"), e.reason)
     except Exception:
         log.exception("a request failed", extra={"path": request.path, "request_id": request_id(request)})
-        error = ApiError(500, "internal_error", "Something went wrong on our side.")
-    if error.status == 503:
-        headers["Retry-After"] = RETRY_AFTER_S
-    return _as_json(error, request_id(request), headers)
+        error = _our_fault()
+    return as_json(request, error)
 
 
-def _as_json(error: ApiError, number: str, headers: dict[str, str]) -> web.Response:
+async def expectation(request: web.Request) -> web.StreamResponse | None:
+    """`Expect`: anything but 100-continue is refused (RFC 9110, 10.1.1). Comes before the middlewares."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        return as_json(request, ApiError(417, "invalid_request", "Only 100-continue can be expected."))
+    if request.version == (1, 1) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
+
+
+def _our_fault() -> ApiError:
+    return ApiError(500, "internal_error", "Something went wrong on our side.")
+
+
+def as_json(request: web.Request, error: ApiError) -> web.Response:
     body = {
         "error": {
             "code": error.code,
             "message": error.message,
             "details": error.details,
-            "request_id": number,
+            "request_id": request_id(request),
         }
     }
-    return web.json_response(body, status=error.status, headers=headers)
+    headers = {**NEVER_KEPT, **error.headers}
+    if error.status in RETRY_AFTER_S:
+        headers.setdefault("Retry-After", RETRY_AFTER_S[error.status])
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    response = json_answer(body, status=error.status, headers=headers)
+    if error.code == "request_timeout":
+        response.force_close()
+    return response
+
+
+def json_answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body), status=status, headers=headers, content_type="application/json"
+    )

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from callbot.gateway.api.viewers import Viewers
 from callbot.gateway.calls import Calls
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus
@@ -9,3 +10,4 @@ from callbot.runtime.bus import Bus
 BUS = web.AppKey("bus", Bus)
 SETTINGS = web.AppKey("settings", Settings)
 CALLS = web.AppKey("calls", Calls)
+VIEWERS = web.AppKey("viewers", Viewers)

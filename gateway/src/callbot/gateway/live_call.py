@@ -146,6 +146,7 @@ class LiveCall:
     # From the caller and the clock
 
     async def hear(self, payload: bytes) -> None:
+        self._memory.media_flowed()
         now_ms = self._last_media_at_ms = self._clock()
         if self._frames.next_seq * FRAME_MS > now_ms - self._began_at_ms + AHEAD_MS:
             return

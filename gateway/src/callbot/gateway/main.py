@@ -12,6 +12,7 @@ from callbot.gateway.calls import Calls
 from callbot.gateway.live_call import Platform
 from callbot.gateway.memory import EventLog, Journals
 from callbot.gateway.phrases import PhraseLibrary
+from callbot.gateway.protocol_errors import Runner
 from callbot.gateway.seating import Beats
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus, connect
@@ -59,7 +60,7 @@ async def live_calls(settings: Settings, bus: Bus) -> AsyncIterator[Calls]:
 @asynccontextmanager
 async def public_site(settings: Settings, app: web.Application) -> AsyncIterator[web.TCPSite]:
     """Replicas on one machine share the port (SO_REUSEPORT)."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = Runner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, settings.host, settings.port, reuse_port=True)
     try:

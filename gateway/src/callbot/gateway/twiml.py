@@ -6,11 +6,21 @@ from xml.sax.saxutils import escape, quoteattr
 from aiohttp import web
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
+INVALID_CALL = "Invalid call"
 
 
 def answer(*verbs: str, status: int = 200) -> web.Response:
     body = f"{HEAD}<Response>{''.join(verbs)}</Response>"
     return web.Response(text=body, status=status, content_type="application/xml", charset="utf-8")
+
+
+def invalid_call() -> web.Response:
+    return answer(say(INVALID_CALL), status=400)
+
+
+def forbidden() -> web.Response:
+    """Whoever is not Twilio hears nothing."""
+    return web.Response(status=403)
 
 
 def say(text: str) -> str:
@@ -25,9 +35,9 @@ def dial(number: str) -> str:
     return f"<Dial>{escape(number)}</Dial>"
 
 
-def connect(*, stream_base: str, public_url: str, bot_id: str, call_id: str, token: str) -> str:
+def connect(*, stream_base: str, public_url: str, bot_id: str, signed_call: str, token: str) -> str:
     """`action` is where Twilio comes when the stream has ended, for whatever reason."""
-    action = f"{public_url}/v1/voice/next?call={quote(call_id)}"
+    action = f"{public_url}/v1/voice/next?call={quote(signed_call)}"
     stream = f"{stream_base}/voice/stream/{quote(bot_id)}"
     return (
         f"<Connect action={quoteattr(action)}><Stream url={quoteattr(stream)}>"

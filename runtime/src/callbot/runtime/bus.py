@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 REFUSED_HEADER = "Callbot-Refused"
 CONNECT_TIMEOUT_S = 10.0
 LONG_QUESTION_S = 3.0
+FINISH_WITHIN_S = 1.0
 PENDING_MESSAGES = 4096
 """A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
 
@@ -45,6 +46,14 @@ class Listening:
             await self._subscription.unsubscribe()
         except (NatsError, ConnectionError) as e:
             log.debug("already unsubscribed", extra={"reason": str(e)})
+
+    async def finish(self) -> None:
+        """Takes nothing new; what the server has sent by now is still delivered. As safe as `stop`."""
+        try:
+            async with asyncio.timeout(FINISH_WITHIN_S):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
+        except (NatsError, ConnectionError, TimeoutError) as e:
+            log.debug("not finished", extra={"reason": str(e) or type(e).__name__})
 
 
 class Bus:
@@ -130,8 +139,16 @@ class Bus:
                 task = asyncio.create_task(respond(message, msg))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+            elif queue:
+                # Nobody else has got it: the asker would wait for nothing.
+                await self._refuse(msg, Refused("unavailable", "A question of another version."))
 
         return await self._subscribe(row, deliver, queue, ids)
+
+    async def answered(self, within_s: float) -> None:
+        """Waits for what is being answered, so long at most."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within_s)
 
     async def _refuse(self, msg: Msg, refused: Refused) -> None:
         refusal = Refusal(code=refused.code, message=refused.message, details=refused.details)
@@ -207,6 +224,9 @@ class _LinkWatch:
 
     def __init__(self) -> None:
         self.closing = False
+        self.refused = False
+        """By a server that had taken us; nats-py does not connect again after that."""
+        self._user = asyncio.current_task()
         self._said = ""
 
     async def on_error(self, error: Exception) -> None:
@@ -219,6 +239,12 @@ class _LinkWatch:
         if not self.closing:
             log.warning("the bus is away")
 
+    async def on_close(self) -> None:
+        if not self.closing:
+            self.refused = True
+            if self._user is not None:
+                self._user.cancel()
+
     async def on_reconnect(self) -> None:
         self._said = ""
         log.warning("the bus is back")
@@ -228,6 +254,8 @@ class _LinkWatch:
 async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
     """A bus for one service, reconnecting for ever. Raises SettingsError when no server answers at first.
 
+    And, out of the block, when the server refuses who was welcome before (its passwords were changed): a
+    process that nobody can reach must end, so that it is started again.
     Pings every second: a server that dies without a word is noticed within two.
     """
     if speaks_as not in SERVICES:
@@ -247,11 +275,18 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
                 error_cb=watch.on_error,
                 disconnected_cb=watch.on_disconnect,
                 reconnected_cb=watch.on_reconnect,
+                closed_cb=watch.on_close,
             )
     except (TimeoutError, OSError, NatsError) as e:
         raise SettingsError("NATS does not answer at NATS_URL") from e
     try:
         yield Bus(client, speaks_as)
+    except asyncio.CancelledError:
+        user = asyncio.current_task()
+        if not watch.refused or user is None:
+            raise
+        user.uncancel()
+        raise SettingsError("NATS has closed the connection for good: is the password still right?") from None
     finally:
         watch.closing = True
         await _close(client)

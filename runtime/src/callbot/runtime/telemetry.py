@@ -1,5 +1,6 @@
 """Log lines: constant text, keyed facts; callers' words only under `pii.` keys, redacted by default."""
 
+import json
 import logging
 import sys
 import time
@@ -40,7 +41,11 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except orjson.JSONEncodeError:
+            # Halves of surrogate pairs, as bytes that are not UTF-8 become, and numbers beyond 64 bits.
+            return json.dumps(line, default=str)
 
 
 class TextLines(logging.Formatter):

@@ -24,7 +24,10 @@ class ConnectTwilioBody(Message):
 
 
 class ConnectTwilio(AsUser):
-    """Refused with `twilio_auth_failed`, `number_not_found`, `number_taken`, `twilio_unavailable`."""
+    """Refused with `twilio_auth_failed`, `number_not_found`, `number_taken`, `twilio_unavailable`, `conflict`
+
+    `conflict`: another request is changing the same number.
+    """
 
     body: ConnectTwilioBody
 
@@ -44,4 +47,4 @@ class MyNumber(Message):
 
 
 class DisconnectNumber(AsUser):
-    """Refused with `no_number`, `twilio_unavailable`."""
+    """Refused with `no_number`, `conflict`, `twilio_unavailable`."""

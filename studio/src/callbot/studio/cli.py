@@ -81,19 +81,28 @@ class InGivenOrder(TyperCommand):
 @app.command(cls=InGivenOrder)
 def call(
     ctx: typer.Context,
-    to: Annotated[str, typer.Option(help="The bot's id.")],
+    to: Annotated[str, typer.Option(help="The bot's id, or a number (+1…) of `callbot numbers`.")],
     say: Annotated[list[str] | None, typer.Option(help="A text to speak, or a .wav; repeatable.")] = None,
     dtmf: Annotated[list[str] | None, typer.Option(help="Keys to press; repeatable, in order.")] = None,
     record: Annotated[Path | None, typer.Option(help="Write both sides to this WAV.")] = None,
     url: Annotated[str, typer.Option(help="The platform.")] = "http://127.0.0.1:8080",
     voice: Annotated[str, typer.Option(help="The caller's voice: piper or scripted.")] = "piper",
+    data: DataOption = DEFAULT_DATA,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="CALLBOT_TOKEN", help="Access token or API key, to read the record of the call."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Call a bot as a telephone would, and print the conversation."""
+    """Call a bot or a number as a telephone would, and print the conversation."""
     from callbot.studio.emulator.call_command import Step, StepKind, place_call
+    from callbot.studio.up.twilio import local_twilio
 
     steps = [Step(StepKind(kind), value) for kind, value in said_and_pressed(ctx.meta["callbot.given"])]
-    placed = place_call(to, steps, url=url, record=record, voice=voice, as_json=as_json)
+    twilio = local_twilio(data)
+    placed = place_call(
+        to, steps, url=url, record=record, voice=voice, twilio=twilio, token=token, as_json=as_json
+    )
     raise typer.Exit(asyncio.run(placed))
 
 
@@ -105,9 +114,23 @@ def said_and_pressed(arguments: Sequence[str]) -> list[tuple[str, str]]:
         name, equals, value = argument.partition("=")
         if name in ("--say", "--dtmf"):
             steps.append((name[2:], value if equals else next(left)))
-        elif not equals and name in ("--to", "--record", "--url", "--voice"):
+        elif not equals and name in ("--to", "--record", "--url", "--voice", "--data", "--token"):
             next(left)
     return steps
+
+
+@app.command()
+def numbers(
+    data: DataOption = DEFAULT_DATA,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """The numbers of the emulated Twilio, and the account to try POST /v1/connect-twilio with."""
+    from callbot.studio.emulator.numbers_command import show_numbers
+    from callbot.studio.up.twilio import local_twilio
+
+    if (twilio := local_twilio(data)) is None:
+        raise _sentence(f"callbot numbers: no emulated Twilio runs with the data directory {data}")
+    raise typer.Exit(asyncio.run(show_numbers(twilio, as_json=as_json)))
 
 
 @app.command()
@@ -128,7 +151,7 @@ def demo(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 def bench(ctx: typer.Context) -> None:
-    """Measure: latency, soak."""
+    """Measure: latency, soak, api."""
     name = "callbot.studio.bench.cli"
     if importlib.util.find_spec("callbot.studio.bench") is None:
         raise _sentence("callbot bench: the benches are not part of this installation")

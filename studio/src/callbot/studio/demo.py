@@ -55,7 +55,9 @@ async def _demo(out: Path, webhook: Path) -> int:
             bot_id = await _create_bot(platform.url, bot_url)
             _progress(f"Calling bot {bot_id} at {platform.url}; the caller's voice is being prepared …")
             steps = [Step(StepKind.SAY, text) for text in UTTERANCES]
-            code = await place_call(bot_id, steps, url=platform.url, record=recording, call_sid=call_sid)
+            code = await place_call(
+                bot_id, steps, url=platform.url, twilio=platform.twilio, record=recording, call_sid=call_sid
+            )
             async with CallRecord.of(platform.url, call_sid) as record:
                 turns = await record.turns() or []
         finally:

@@ -108,6 +108,7 @@ class Preparing:
 
         None also where its synthesis has failed. The claimed one is the caller's to `drop`.
         """
+        self._too_late_to = max(self._too_late_to, number)
         ready = self._ready
         if ready is None or ready.number > number:
             return None

@@ -50,6 +50,23 @@ def soak(
     _run(soak(SoakPlan(calls, at_once, turns, replicas, seed), out, resume=resume))
 
 
+@app.command()
+def api(
+    rate: Annotated[list[float] | None, typer.Option(min=1, help="A second; repeatable. 250, 500.")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="For each measurement.")] = 15.0,
+    connections: Annotated[int, typer.Option(min=1, help="Of the closed loop.")] = 16,
+    replicas: Annotated[int, typer.Option(min=1)] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="For all processes together.")] = 2,
+    out: Path = Path("build/bench/api.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """How many GET /v1/bots/{id} a second, how long they take, and in which process."""
+    from callbot.studio.bench.api import ApiPlan, api
+
+    plan = ApiPlan(tuple(rate or (250.0, 500.0)), seconds, connections, replicas, cores)
+    _run(api(plan, out, resume=resume))
+
+
 def _run(measurement: Coroutine[None, None, int]) -> None:
     try:
         code = asyncio.run(measurement)

@@ -13,7 +13,7 @@ import aiohttp
 from callbot.studio.bench.results import Results, Row, machine, percentile
 from callbot.studio.bench.webhook import answering_webhook, create_bot
 from callbot.studio.emulator import Caller, Emulator, NotHeard, ScriptedVoice, Voice, piper_voice
-from callbot.studio.up import running_platform
+from callbot.studio.up import WITHOUT_LIMITS, running_platform
 
 UTTERANCES = (
     "I'd like to book a table for four, please.",
@@ -57,10 +57,10 @@ async def measure(plan: LatencyPlan, out: Path, *, resume: bool) -> int:
     results = Results(out, asdict(plan), resume=resume)
     options = ("--scripted",) if plan.scripted else ()
     async with (
-        running_platform(*options) as platform,
+        running_platform(*options, env=WITHOUT_LIMITS) as platform,
         answering_webhook(plan.webhook_ms) as webhook,
         aiohttp.ClientSession() as http,
-        Emulator(platform.url) as emulator,
+        Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator,
     ):
         bot = await create_bot(http, platform.url, goal="Book tables", webhook=webhook, suggest=plan.suggest)
         speech = await _speech(plan)

@@ -13,7 +13,7 @@ import aiohttp
 from callbot.studio.bench.results import Results, Row, machine
 from callbot.studio.bench.webhook import answering_webhook, create_bot
 from callbot.studio.emulator import CallOver, Emulator, NotHeard
-from callbot.studio.up import Platform, running_platform
+from callbot.studio.up import WITHOUT_LIMITS, Platform, running_platform
 
 MAY_GROW_KIB = 8 * 1024
 """Between the end of the warm-up and the end: what allocators keep for themselves."""
@@ -53,12 +53,16 @@ class Snapshot:
 async def soak(plan: SoakPlan, out: Path, *, resume: bool) -> int:
     """Exit code 1 when a call failed, a process grew, or something was left behind."""
     results = Results(out, asdict(plan), resume=resume)
-    env = {"CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER), "CALLBOT_NATS_MONITOR": "1"}
+    env = {
+        **WITHOUT_LIMITS,
+        "CALLBOT_SCRIPTED_MS_PER_CHARACTER": str(MS_PER_CHARACTER),
+        "CALLBOT_NATS_MONITOR": "1",
+    }
     async with (
         running_platform("--scripted", "--replicas", str(plan.replicas), env=env) as platform,
         answering_webhook(0, echo=True) as webhook,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,
-        Emulator(platform.url) as emulator,
+        Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator,
     ):
         bot = await create_bot(http, platform.url, goal="Soak", webhook=webhook, greeting="Hello.")
         left = plan.calls - len(results.rows)
@@ -120,7 +124,7 @@ async def _snapshot(platform: Platform, http: aiohttp.ClientSession) -> Snapshot
     for part in await platform.ps():
         name = f"{part['service']}-{part['replica']}"
         memory_kib[name] = _memory_kib(part["pid"])
-        if part["service"] not in ("nats", "mongo", "llm"):
+        if part["service"] not in ("nats", "mongo", "llm", "twilio"):
             status = await _json(http, f"http://127.0.0.1:{part['port']}/status")
             tasks[name] = int(status["tasks"])
     monitor = monitor_of(platform.data)

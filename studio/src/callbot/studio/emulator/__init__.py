@@ -6,16 +6,19 @@ async with Emulator("http://127.0.0.1:8080") as emulator, emulator.dial(bot_id="
     print((await call.reply()).voice_to_voice_ms)
 """
 
+from callbot.studio.account import UNSIGNED, Account
 from callbot.studio.emulator.call import APPLICATION_ERROR, Call, CallEnd, CallStep, EndReason
 from callbot.studio.emulator.call_parameters import CallStatus, DialOutcome
 from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard, Said
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints
 from callbot.studio.emulator.emulator import Emulator
+from callbot.studio.emulator.number import Hook, Number
 from callbot.studio.emulator.voices import PiperVoice, ScriptedVoice, Voice, VoiceError, piper_voice
-from callbot.studio.emulator.webhooks import Account, Deadlines
+from callbot.studio.emulator.webhooks import Deadlines
 
 __all__ = [
     "APPLICATION_ERROR",
+    "UNSIGNED",
     "Account",
     "Call",
     "CallEnd",
@@ -31,7 +34,9 @@ __all__ = [
     "Emulator",
     "EndReason",
     "Heard",
+    "Hook",
     "NotHeard",
+    "Number",
     "PiperVoice",
     "Said",
     "ScriptedVoice",

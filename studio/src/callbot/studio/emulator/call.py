@@ -16,8 +16,9 @@ from callbot.studio.emulator.call_parameters import CallStatus, DialOutcome
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints, Rejected
 from callbot.studio.emulator.line import Line
 from callbot.studio.emulator.media_stream import StreamEnd, open_stream
+from callbot.studio.emulator.number import Number
 from callbot.studio.emulator.stream_messages import StreamIds
-from callbot.studio.emulator.webhooks import Account, Webhooks
+from callbot.studio.emulator.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -29,13 +30,10 @@ MAX_DOCUMENTS = 100
 class CallPlan:
     """All that is settled before the phone rings."""
 
-    account: Account
+    number: Number
+    """The one that is called."""
     call_sid: str
     from_number: str
-    to_number: str
-    voice_url: str
-    fallback_url: str | None
-    status_url: str | None
     dial_outcome: DialOutcome = DialOutcome.ANSWERED
     dial_talk_s: float = 0.0
     loss_detection_s: float = 0.0
@@ -105,7 +103,8 @@ class Call:
         """The whole call. Only a defect of the emulator raises."""
         reason, status = EndReason.NOTHING_LEFT, CallStatus.COMPLETED
         try:
-            await self._follow(await self._fetch("POST", self.plan.voice_url))
+            voice = self.plan.number.voice
+            await self._follow(await self._fetch(voice.method, voice.url))
         except _Over as over:
             reason, status = over.reason, over.status
         finally:
@@ -117,7 +116,7 @@ class Call:
         return self.end
 
     async def _follow(self, document: twiml.Document) -> None:
-        url = self.plan.voice_url
+        url = self.plan.number.voice.url
         for _ in range(MAX_DOCUMENTS):
             following = await self._perform(document, url)
             if following is None:
@@ -169,12 +168,12 @@ class Call:
     async def _stream(self, verb: twiml.Connect, url: str) -> StreamEnd | None:
         """One stream from start to end; None when it could not be opened."""
         self.line.start()
-        ids = StreamIds(self.plan.account.sid, self.plan.call_sid, call_parameters.new_sid("MZ"))
+        ids = StreamIds(self.plan.number.account.sid, self.plan.call_sid, call_parameters.new_sid("MZ"))
         target = _resolve(url, verb.stream.url)
         if "://" not in verb.stream.url:
             target = "ws" + target.removeprefix("http")
         wanted = twiml.Stream(target, verb.stream.parameters)
-        token, clock = self.plan.account.auth_token, self.line.clock
+        token, clock = self.plan.number.account.auth_token, self.line.clock
         opening = open_stream(self._http, token, wanted, ids, clock, self.complaints, self._on_clear)
         try:
             stream = await self._unless_hung_up(opening)
@@ -218,11 +217,11 @@ class Call:
         except Rejected as rejected:
             failure = rejected.complaint
             self.complaints.add(failure)
-        fallback = self.plan.fallback_url
+        fallback = self.plan.number.fallback
         if fallback is not None:
             why = {"ErrorCode": str(int(failure.code)), "ErrorUrl": url}
             try:
-                return await self._document("POST", fallback, {**(extra or {}), **why})
+                return await self._document(fallback.method, fallback.url, {**(extra or {}), **why})
             except Rejected as rejected:
                 self.complaints.add(rejected.complaint)
         self._say(APPLICATION_ERROR)
@@ -242,11 +241,12 @@ class Call:
             self.complaints.add(rejected.complaint)
 
     async def _report_end(self) -> None:
-        if self.plan.status_url is None or self.end is None:
+        status = self.plan.number.status
+        if status is None or self.end is None:
             return
         parameters = {**self._parameters(), **call_parameters.ended(self.end.duration_s)}
         try:
-            await self._webhooks.notify(self.plan.status_url, parameters)
+            await self._webhooks.notify(status.method, status.url, parameters)
         except Rejected as rejected:
             self.complaints.add(rejected.complaint)
 
@@ -267,7 +267,7 @@ class Call:
     def _parameters(self) -> dict[str, str]:
         plan = self.plan
         return call_parameters.standard(
-            plan.call_sid, plan.account.sid, plan.from_number, plan.to_number, self.status
+            plan.call_sid, plan.number.account.sid, plan.from_number, plan.number.phone_number, self.status
         )
 
     def _on_clear(self) -> None:

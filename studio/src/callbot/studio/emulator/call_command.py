@@ -9,12 +9,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
+import aiohttp
+
+from callbot.studio.account import UNSIGNED, Account
 from callbot.studio.emulator.call_record import CallRecord
 from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard
 from callbot.studio.emulator.complaints import Code
 from callbot.studio.emulator.emulator import CALLER_NUMBER, PLATFORM_NUMBER, Emulator
+from callbot.studio.emulator.number import Number
+from callbot.studio.emulator.rest_client import account_of, number_called
 from callbot.studio.emulator.voices import ScriptedVoice, Voice, VoiceError, piper_voice, wav_speech
-from callbot.studio.emulator.webhooks import Account
+from callbot.studio.up.twilio import LocalTwilio
 
 DONE, UNANSWERED, NOT_PLACED = 0, 1, 2
 GREETING_S = 10.0
@@ -50,13 +55,17 @@ async def place_call(
     as_json: bool = False,
     reply_within_s: float = 15.0,
     from_number: str = CALLER_NUMBER,
-    account: Account | None = None,
+    twilio: LocalTwilio | None = None,
+    token: str | None = None,
     call_sid: str | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Calls a bot (by its id) or a phone number and says the steps, waiting for a reply after each.
 
-    What a real voice says is printed from the platform's own record of the call, where it gives one.
+    With the platform's emulated Twilio a number is called as its account has set it up there; a bot, and a
+    number without a Twilio, at the platform's own voice URL. Requests are signed when the account is known.
+    `token`: an access token or an API key of the user whose record of the call is read. What a real voice
+    says is printed from that record, where the platform gives one.
     Returns 0 when every utterance got a reply, 1 when one did not, 2 when the call could not be placed.
     """
     report = _Report(out or sys.stdout, as_json)
@@ -64,26 +73,53 @@ async def place_call(
         _check(url, record)
         async with open_voice(voice) as speaker:
             prepared = [await _prepare(step, speaker) for step in steps]
-            async with Emulator(url, account=account, voice=speaker) as emulator:
-                is_number = to.startswith("+")
+            called = await _called(to, url, twilio)
+            async with Emulator(url, account=called.account, voice=speaker) as emulator:
                 async with (
                     emulator.dial(
-                        bot_id=None if is_number else to,
-                        to=to if is_number else PLATFORM_NUMBER,
+                        bot_id=called.bot_id,
+                        to=called.number,
                         from_number=from_number,
                         call_sid=call_sid,
                         record=record,
                     ) as call,
-                    CallRecord.of(url, call.sid) as words,
+                    CallRecord.of(url, call.sid, token) as words,
                 ):
                     outcome = await _converse(call, prepared, reply_within_s, report, words)
                 await report.debugger(call)
-    except (VoiceError, OSError) as error:
-        await report.failure(str(error))
+    except (VoiceError, OSError, aiohttp.ClientError, TimeoutError, _NotCallable) as error:
+        await report.failure(str(error) or type(error).__name__)
         return NOT_PLACED
     if record is not None and outcome != NOT_PLACED:
         await report.line(None, "recording", f"recorded in {record}", path=str(record))
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    number: str | Number
+    account: Account
+    bot_id: str | None = None
+
+
+class _NotCallable(Exception):
+    """One sentence about the number."""
+
+
+async def _called(to: str, url: str, twilio: LocalTwilio | None) -> _Called:
+    """Raises _NotCallable, aiohttp.ClientError, TimeoutError."""
+    if not to.startswith("+"):
+        account = await account_of(twilio, to, url.rstrip("/")) if twilio else None
+        return _Called(PLATFORM_NUMBER, account or UNSIGNED, to)
+    if twilio is None:
+        return _Called(to, UNSIGNED)
+    try:
+        number = await number_called(twilio, to)
+    except LookupError:
+        raise _NotCallable(f"nobody owns {to}; `callbot numbers` shows the numbers there are") from None
+    if number is None:
+        raise _NotCallable(f"{to} has no voice URL: connect it with POST /v1/connect-twilio")
+    return _Called(number, number.account)
 
 
 def _check(url: str, record: Path | None) -> None:
@@ -149,7 +185,7 @@ async def _converse(
 async def _why_not_answered(call: Caller) -> str:
     end = await call.ended()
     if Code.CONNECTION_FAILED in call.complaints.codes():
-        return f"nothing answers at {call.call.plan.voice_url}: is `callbot up` running?"
+        return f"nothing answers at {call.call.plan.number.voice.url}: is `callbot up` running?"
     spoken = " ".join(call.texts_heard)
     if "Bot not found" in spoken:
         return "there is no such bot"

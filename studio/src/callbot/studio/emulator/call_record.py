@@ -23,9 +23,11 @@ class CallRecord:
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, platform_url: str, call_sid: str) -> AsyncIterator[Self]:
+    async def of(cls, platform_url: str, call_sid: str, token: str | None = None) -> AsyncIterator[Self]:
         timeout = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
-        async with aiohttp.ClientSession(timeout=timeout) as http:
+        # An API key is good for a bearer token too.
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        async with aiohttp.ClientSession(timeout=timeout, headers=headers) as http:
             yield cls(http, f"{platform_url.rstrip('/')}/v1/calls/{call_sid}")
 
     async def turns(self) -> list[dict[str, Any]] | None:

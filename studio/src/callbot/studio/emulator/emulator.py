@@ -10,13 +10,15 @@ from urllib.parse import quote
 
 import aiohttp
 
+from callbot.studio.account import Account
 from callbot.studio.emulator.call import Call, CallPlan
 from callbot.studio.emulator.call_parameters import DialOutcome, new_sid
 from callbot.studio.emulator.caller import Caller
 from callbot.studio.emulator.line import Line
+from callbot.studio.emulator.number import Hook, Number
 from callbot.studio.emulator.recording import Recording
 from callbot.studio.emulator.voices import ScriptedVoice, Voice
-from callbot.studio.emulator.webhooks import Account, Deadlines, Webhooks
+from callbot.studio.emulator.webhooks import Deadlines, Webhooks
 
 CALLER_NUMBER = "+14155550100"
 PLATFORM_NUMBER = "+14155550199"
@@ -33,7 +35,6 @@ class Emulator:
         *,
         account: Account | None = None,
         voice: Voice | None = None,
-        voice_path: str = "/v1/voice",
         fallback_path: str | None = "/v1/voice/fallback",
         status_path: str | None = None,
         deadlines: Deadlines | None = None,
@@ -43,7 +44,7 @@ class Emulator:
         self._url = url.rstrip("/")
         self._account = account or Account()
         self._voice = voice or ScriptedVoice()
-        self._voice_path, self._fallback_path, self._status_path = voice_path, fallback_path, status_path
+        self._fallback_path, self._status_path = fallback_path, status_path
         self._deadlines = deadlines or Deadlines()
         self._speed = speed
         self._http: aiohttp.ClientSession | None = None
@@ -63,7 +64,7 @@ class Emulator:
         self,
         *,
         bot_id: str | None = None,
-        to: str = PLATFORM_NUMBER,
+        to: str | Number = PLATFORM_NUMBER,
         from_number: str = CALLER_NUMBER,
         call_sid: str | None = None,
         voice: Voice | None = None,
@@ -75,25 +76,23 @@ class Emulator:
     ) -> AsyncIterator[Caller]:
         """Calls, and goes on once a stream has begun or the call is over. Leaving hangs up.
 
+        A `Number` is called as its account has set it up; of any other, the platform's own URLs are asked.
         Raises OSError when the recording cannot be written.
         """
         if self._http is None:
             raise RuntimeError("the emulator has not been entered")
+        number = to if isinstance(to, Number) else self._number(to, bot_id)
         plan = CallPlan(
-            account=self._account,
+            number=number,
             call_sid=call_sid or new_sid("CA"),
             from_number=from_number,
-            to_number=to,
-            voice_url=self._voice_url(bot_id),
-            fallback_url=self._at(self._fallback_path),
-            status_url=self._at(self._status_path),
             dial_outcome=dial_outcome,
             dial_talk_s=dial_talk_s,
             loss_detection_s=loss_detection_s,
             action_after_hang_up=action_after_hang_up,
         )
         recording = Recording(record) if record else None
-        webhooks = Webhooks(self._http, self._account, self._deadlines)
+        webhooks = Webhooks(self._http, number.account, self._deadlines)
         call = Call(plan, self._http, webhooks, Line(recording, self._speed))
         running = asyncio.create_task(call.run())
         try:
@@ -104,12 +103,18 @@ class Emulator:
         if recording is not None and recording.error is not None:
             raise recording.error
 
-    def _voice_url(self, bot_id: str | None) -> str:
+    def _number(self, phone_number: str, bot_id: str | None) -> Number:
         query = "" if bot_id is None else f"?bot_id={quote(bot_id, safe='')}"
-        return f"{self._url}{self._voice_path}{query}"
+        return Number(
+            phone_number,
+            voice=Hook(f"{self._url}/v1/voice{query}"),
+            fallback=self._at(self._fallback_path),
+            status=self._at(self._status_path),
+            account=self._account,
+        )
 
-    def _at(self, path: str | None) -> str | None:
-        return None if path is None else self._url + path
+    def _at(self, path: str | None) -> Hook | None:
+        return None if path is None else Hook(self._url + path)
 
 
 async def _until_answered(call: Call, running: asyncio.Task[object]) -> None:

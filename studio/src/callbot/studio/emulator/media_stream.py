@@ -182,7 +182,7 @@ class MediaStream:
 
 async def open_stream(
     http: aiohttp.ClientSession,
-    auth_token: str,
+    auth_token: str | None,
     stream: twiml.Stream,
     ids: StreamIds,
     clock: Clock,
@@ -195,7 +195,7 @@ async def open_stream(
         async with asyncio.timeout(HANDSHAKE_S):
             socket = await http.ws_connect(
                 URL(stream.url, encoded=True),
-                headers={HEADER.lower(): upgrade_signature(auth_token, stream.url)},
+                headers={HEADER.lower(): upgrade_signature(auth_token, stream.url)} if auth_token else None,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSING_S),
                 max_msg_size=MAX_MESSAGE_BYTES,
             )

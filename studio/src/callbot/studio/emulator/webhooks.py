@@ -9,17 +9,10 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
+from callbot.studio.account import Account
 from callbot.studio.emulator import twiml
 from callbot.studio.emulator.complaints import Code, Rejected
 from callbot.studio.emulator.signature import HEADER, request_signature
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The Twilio account that the emulator plays."""
-
-    sid: str = "AC" + "0" * 32
-    auth_token: str = "emulator-auth-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +39,9 @@ class Webhooks:
             raise Rejected(Code.RETRIEVAL_FAILED, f"{url:.100} answered {status}")
         return twiml.parse(body, content_type)
 
-    async def notify(self, url: str, parameters: Mapping[str, str]) -> None:
+    async def notify(self, method: str, url: str, parameters: Mapping[str, str]) -> None:
         """A status callback. Raises Rejected."""
-        status, _, _ = await self._request("POST", url, parameters)
+        status, _, _ = await self._request(method, url, parameters)
         if not 200 <= status < 300:
             raise Rejected(Code.RETRIEVAL_FAILED, f"{url:.100} answered {status}")
 
@@ -66,8 +59,9 @@ class Webhooks:
             raise Rejected(Code.CONNECTION_FAILED, f"{url:.100} is out of reach: {error}") from None
 
     def _headers(self, url: str, form: Mapping[str, str]) -> dict[str, str]:
+        token = self._account.auth_token
         return {
-            HEADER: request_signature(self._account.auth_token, url, form),
+            **({} if token is None else {HEADER: request_signature(token, url, form)}),
             "I-Twilio-Idempotency-Token": str(uuid.uuid4()),
             "User-Agent": "TwilioProxy/1.1",
             "Accept": "*/*",

@@ -24,7 +24,7 @@ def up(host: str, port: int, data: Path, *, replicas: int, scripted: bool, until
     """Runs until SIGTERM, SIGINT or SIGHUP; the exit code. What prevents it is one sentence on stderr."""
     try:
         settings = UpSettings()
-        auth = auth_mode(host, settings.auth)
+        auth = auth_mode(host, settings.public_url, settings.auth)
         with DataDir(data, min_free_mib=settings.min_free_mib) as directory, hold_port(host, port) as held:
             options = Options(host, int(held.getsockname()[1]), replicas, scripted, auth)
             asyncio.run(_run(options, settings, directory, until_stdin_ends=until_stdin_ends))

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from callbot.schemas.permissions import nats_config
 from callbot.schemas.subjects import SERVICES
+from callbot.studio.up.auth import is_public
 from callbot.studio.up.data_dir import DataDir, write_private
 from callbot.studio.up.parts import Part, python
 from callbot.studio.up.ports import FreePorts
 from callbot.studio.up.problems import CannotStart
 from callbot.studio.up.settings import UpSettings
+from callbot.studio.up.twilio import twilio_part
 
 LLM_MODEL = "smollm2-135m-instruct"
 SCRIPTED_MODEL = "scripted"
@@ -23,6 +25,8 @@ _ONLY_FOR = {
     "CALLBOT_JWT_KEYS": {"call-router"},
     "CALLBOT_SECRET_KEYS": {"call-router"},
     "CALLBOT_WEBHOOK_KEYS": {"call-router", "dialog-worker"},
+    "CALLBOT_TWILIO_API_URL": {"call-router"},
+    "CALLBOT_TWILIO_ACCOUNT_SID": {"call-router"},
     "CALLBOT_TWILIO_AUTH_TOKEN": {"call-router"},
     "MONGO_URL": {"call-router"},
     "OPENAI_API_KEY": {"dialog-worker"},
@@ -60,11 +64,13 @@ def planned(
         servers.append(mongo)
         mongo_url = f"mongodb://127.0.0.1:{mongo.port}"
     llm, llm_env = _llm(options, settings, ports, inherited)
-    servers += [llm] if llm else []
+    twilio, twilio_env = twilio_part(settings, data, ports, inherited)
+    servers += [part for part in (llm, twilio) if part]
     common = {
         **inherited,
         **_common_env(options, settings, data),
         **llm_env,
+        **twilio_env,
         "MONGO_URL": mongo_url,
     }
     embedded = frozenset(part.service for part in servers)
@@ -92,12 +98,14 @@ def _services(
 
 
 def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[str, str]:
+    # Where strangers sign up, a webhook on this machine would be a way into it.
+    webhook_http = "never" if is_public(options.host, settings.public_url) else "loopback"
     env = {
         "CALLBOT_HOST": options.host,
         "CALLBOT_PORT": str(options.port),
         "CALLBOT_AUTH": options.auth,
         "CALLBOT_PUBLIC_URL": settings.public_url or f"http://127.0.0.1:{options.port}",
-        "CALLBOT_WEBHOOK_HTTP": "loopback",
+        "CALLBOT_WEBHOOK_HTTP": settings.webhook_http or webhook_http,
         **{f"CALLBOT_{name.upper()}_KEYS": data.keys(name) for name in _KEY_RINGS},
         "CALLBOT_LOG_FORMAT": "json",
         "CALLBOT_DRAIN_S": str(_DRAIN_S),

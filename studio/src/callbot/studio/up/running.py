@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callbot.studio.up.state import PartRow, running_parts
+from callbot.studio.up.twilio import LocalTwilio, local_twilio
 
+WITHOUT_LIMITS = {
+    "CALLBOT_BOTS_PER_USER": "100000",
+    "CALLBOT_CALLS_PER_BOT_A_DAY": "1000000",
+    "CALLBOT_CALLS_AT_ONCE": "1000",
+    "CALLBOT_KEYS_PER_USER": "1000",
+    "CALLBOT_WEBHOOK_CALLS_PER_S": "0",
+    "CALLBOT_AUTH_ATTEMPTS_PER_ADDRESS": "100000",
+}
+"""For `env`: one user makes many bots and calls, as benches and tests do."""
 _ENDS_WITHIN_S = 6.0
 _REPLACING = frozenset({"NATS_URL", "MONGO_URL", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"})
 
@@ -29,6 +39,13 @@ class Platform:
     log: Path
     """What it has written to stderr."""
     process: asyncio.subprocess.Process
+
+    @property
+    def twilio(self) -> LocalTwilio:
+        """Its emulated Twilio. Raises PlatformFailed where it has none."""
+        if (found := local_twilio(self.data)) is None:
+            raise PlatformFailed("this platform has no emulated Twilio")
+        return found
 
     async def ps(self) -> list[PartRow]:
         return await running_parts(self.data)

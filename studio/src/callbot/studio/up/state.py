@@ -10,7 +10,7 @@ from callbot.studio.up.data_dir import is_locked, write_private
 from callbot.studio.up.http_get import get
 from callbot.studio.up.keeper import Keeper
 
-_FILE = "running.json"
+STATE_FILE = "running.json"
 _STATUS_WITHIN_S = 1.0
 
 
@@ -42,12 +42,12 @@ def write_state(data: Path, keepers: Iterable[Keeper]) -> None:
         for k in keepers
         if k.pid is not None
     ]
-    write_private(data / _FILE, json.dumps(rows))
+    write_private(data / STATE_FILE, json.dumps(rows))
 
 
 async def running_parts(data: Path) -> list[PartRow]:
     """Raises NothingRuns."""
-    path = data / _FILE
+    path = data / STATE_FILE
     if not is_locked(data) or not path.exists():
         raise NothingRuns(f"no callbot up runs with the data directory {data}")
     return list(await asyncio.gather(*(_row(told) for told in json.loads(path.read_text()))))

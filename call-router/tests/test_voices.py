@@ -1,0 +1,117 @@
+"""Which voices work, as the tts-workers tell it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from callbot.call_router.settings import Settings
+from callbot.call_router.voices import FRESH_S, READ_WITHIN_S, Voices
+from callbot.runtime.bus import Bus, connect
+from callbot.runtime.errors import Refused
+from callbot.schemas.bots import BotRef, ListVoices, VoiceInfo, VoiceStatus, WorkerVoices
+from callbot.schemas.subjects import BOT_GET, VOICE_LIST, VOICES
+from tests.servers import Server, nats_server, url_for
+
+from .conftest import ASK_S, as_user, new_bot
+
+pytestmark = pytest.mark.usefixtures("router")
+
+
+def info(voice: str, language: str = "en-US") -> VoiceInfo:
+    provider, _, name = voice.partition(":")
+    return VoiceInfo(voice=voice, provider=provider, name=name, language=language)
+
+
+async def tell(tts: Bus, worker_id: str, *voices: str) -> None:
+    bucket = await tts.bucket(VOICES)
+    await bucket.put(worker_id, WorkerVoices(voices=[info(voice) for voice in voices]).encode())
+
+
+async def listed(voices: Voices) -> list[str]:
+    question = ListVoices(credential=as_user())
+    return [one.voice for one in (await voices.list("public", question)).voices]
+
+
+@pytest.fixture(scope="module")
+async def tts(nats: Server) -> AsyncIterator[Bus]:
+    async with connect(url_for("tts-worker", nats), speaks_as="tts-worker") as bus:
+        yield bus
+
+
+@pytest.fixture
+async def bus(settings: Settings) -> AsyncIterator[Bus]:
+    async with connect(settings.nats_url, speaks_as="call-router") as bus:
+        yield bus
+
+
+@pytest.fixture(autouse=True)
+async def no_voices(tts: Bus) -> AsyncIterator[None]:
+    yield
+    bucket = await tts.bucket(VOICES)
+    for worker_id in ("w-1", "w-2", "w-3"):
+        await bucket.delete(worker_id)
+
+
+async def test_every_workers_voices_are_listed_once_and_in_order(tts: Bus, bus: Bus) -> None:
+    assert await listed(Voices(bus)) == []
+    await tell(tts, "w-1", "polly:joanna", "piper:joe")
+    await tell(tts, "w-2", "piper:joe", "elevenlabs:emma")
+    assert await listed(Voices(bus)) == ["elevenlabs:emma", "piper:joe", "polly:joanna"]
+    await tell(tts, "w-1", "polly:matthew")
+    await (await tts.bucket(VOICES)).delete("w-2")
+    assert await listed(Voices(bus)) == ["polly:matthew"]
+
+
+async def test_what_cannot_be_read_hides_nothing_else(tts: Bus, bus: Bus) -> None:
+    await (await tts.bucket(VOICES)).put("w-1", b'{"voices": [{"voice": "nobody:knows"}]}')
+    await tell(tts, "w-2", "piper:joe")
+    await (await tts.bucket(VOICES)).put("w-3", b"\xff")
+    assert await listed(Voices(bus)) == ["piper:joe"]
+
+
+async def test_a_bot_shows_whether_exactly_its_voice_works(gateway: Bus, tts: Bus) -> None:
+    await tell(tts, "w-1", "piper:joe", "polly:joanna")
+
+    async def status(voice: str) -> VoiceStatus:
+        made = await new_bot(gateway, voice=voice)
+        ref = BotRef(credential=as_user(), bot_id=made.id)
+        shown = await gateway.ask(BOT_GET, ref, timeout_s=ASK_S)
+        assert shown.voice_status is made.voice_status
+        return shown.voice_status
+
+    question = ListVoices(credential=as_user())
+    async with asyncio.timeout(2 * FRESH_S):
+        # What the router has read before is two seconds old at most.
+        while not (await gateway.ask(VOICE_LIST, question, timeout_s=ASK_S)).voices:
+            await asyncio.sleep(0.1)
+    assert await status("polly:joanna") is VoiceStatus.OK
+    assert await status("polly:joann") is VoiceStatus.FALLBACK
+    assert await status("elevenlabs:emma") is VoiceStatus.FALLBACK
+
+
+async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path) -> None:
+    nats = nats_server(tmp_path)
+    nats.start()
+    try:
+        async with connect(url_for("call-router", nats), speaks_as="call-router") as bus:
+            voices = Voices(bus)
+            with pytest.raises(Refused, match="unavailable"):
+                await listed(voices)
+            assert not await voices.works("piper:joe")
+            await bus.jetstream().create_key_value(bucket=VOICES.name)
+            async with connect(url_for("tts-worker", nats), speaks_as="tts-worker") as tts:
+                await tell(tts, "w-1", "piper:joe")
+            voices = Voices(bus)
+            assert await listed(voices) == ["piper:joe"]
+            nats.send(signal.SIGSTOP)
+            await asyncio.sleep(FRESH_S)
+            async with asyncio.timeout(READ_WITHIN_S + 0.3):
+                assert await listed(voices) == ["piper:joe"]
+                assert await voices.works("piper:joe")
+            nats.send(signal.SIGCONT)
+    finally:
+        nats.send(signal.SIGCONT)
+        nats.kill()
