@@ -6,6 +6,7 @@ from collections.abc import Callable
 from callbot.gateway.live_call import LiveCall, Platform
 from callbot.gateway.memory import EventLog, Journals
 from callbot.gateway.phrases import PhraseLibrary, load
+from callbot.gateway.recording import PieceSender
 from callbot.gateway.seating import Beats
 from callbot.runtime.bus import Bus
 from callbot.schemas.audio import BotAudio
@@ -93,7 +94,9 @@ class Stage:
         return Receipt()
 
     async def begins(self, brief: CallBrief, before: CallJournal | None = None) -> "Stage":
-        platform = Platform(self.buses["gateway"], self._beats, self.journals, self._events, self._library)
+        bus = self.buses["gateway"]
+        pieces = PieceSender(bus)
+        platform = Platform(bus, self._beats, self.journals, self._events, self._library, pieces)
         resumed = None
         if before is not None:
             resumed = before, await self.journals.write(before, None)

@@ -67,6 +67,7 @@ async def open_bots(settings: Settings, stores: Stores, now: Callable[[], dateti
     ):
         yield Bots(
             stores,
+            bus=bus,
             sealing=SEALING,
             webhooks=WebhookCheck(WebhookAddresses("never")),
             voices=Voices(bus),

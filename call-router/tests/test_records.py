@@ -147,7 +147,7 @@ async def test_poison_does_not_stop_what_follows(
     await tell(gateway, impossible)
     await tell(gateway, started)
     await eventually(lambda: database["calls"].find_one({"call_id": call_id, "started_at": BEGAN}))
-    await eventually(lambda: caplog.text.count("an event is dropped") == 5)
+    await eventually(lambda: caplog.text.count("a message is dropped") == 5)
     assert "duration_ms" not in database["calls"].find_one({"call_id": call_id})
 
 

@@ -179,8 +179,8 @@ async def test_an_event_of_a_newer_version_is_left_to_a_newer_replica(
         told.append(msg.metadata.num_delivered)
         await really(msg, reason)
 
-    really = records._again_or_never
-    monkeypatch.setattr(records, "_again_or_never", again_or_never)
+    really = records.again_or_never
+    monkeypatch.setattr(records, "again_or_never", again_or_never)
     newer = b'{"event_id": "e", "fact": {"kind": "of tomorrow"}}'
     await gateway.jetstream().publish(CALL_EVENT.of(call_id=new_call_id()), newer)
     await eventually(lambda: told == list(range(1, records.TRIES + 1)))

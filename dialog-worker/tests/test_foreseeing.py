@@ -175,7 +175,7 @@ async def test_what_an_opened_turn_gets(
     thought = foreseeing.think(turn_with(3, user_text="four at seven"))
     await settle()
     assert (thought.speculation, models.stopped) == (speculation, stopped)
-    assert (thought.won_ms > 0) is (speculation == "used")
+    assert thought.won_ms == 0 or speculation == "used"
     assert models.asked[-1][0] == 3 or foreseeing.used == 0
     assert len(models.asked) == foreseeing.started + (speculation != "used")
     models.may_end.set()

@@ -42,6 +42,8 @@ from tests.samples import SEALING
 from tests.servers import Server, url_for
 
 EPOCH = 1024
+A_WHILE_S = 0.1
+"""Long enough for a run that should not have begun to be seen."""
 
 
 class Call:
@@ -202,12 +204,14 @@ async def test_other_words_begin_again(vendor: Any, customer: Customer, begin: B
     assert await call.preparation() == (1, "For four then.")
 
 
-async def test_what_is_withdrawn_is_stopped(vendor: Any, customer: Customer, begin: Begin) -> None:
+@pytest.mark.parametrize("how", ["withdrawn", "cancelled", "call over"])
+async def test_what_will_not_come_is_stopped(vendor: Any, customer: Customer, begin: Begin, how: str) -> None:
     vendor.script = [asyncio.Event()]
     call = await begin()
     await call.foresee("a table")
     await until_asked(vendor, 1)
-    await call.withdraw()
+    stop = {"withdrawn": call.withdraw, "cancelled": lambda: call.cancel(1), "call over": call.end}
+    await stop[how]()
     await until_stopped(vendor)
     assert customer.asked == []
 
@@ -220,25 +224,31 @@ async def test_a_turn_that_never_comes_is_stopped(vendor: Any, begin: Begin) -> 
     await until_stopped(vendor)
 
 
-async def test_the_end_of_the_call_stops_it(vendor: Any, begin: Begin) -> None:
-    vendor.script = [asyncio.Event()]
+async def test_the_same_sentence_is_prepared_once(vendor: Any, begin: Begin) -> None:
+    vendor.says("Sure. For when?")
     call = await begin()
     await call.foresee("a table")
-    await until_asked(vendor, 1)
-    await call.end()
-    await until_stopped(vendor)
+    assert await call.preparation() == (1, "Sure.")
+    vendor.says("Sure. At seven?")
+    await call.open_turn("a table for four")
+    assert (await call.answer()).speculation == "restarted"
+    await call.mouth.flush()
+    assert call.prepared.empty()
 
 
 async def test_what_is_over_is_not_foreseen(vendor: Any, begin: Begin) -> None:
     vendor.says("Sure.")
     call = await begin()
-    await call.foresee("an older seat", epoch=EPOCH - 1)
     await call.cancel(2)
+    await call.open_turn("a cancelled turn", number=2)
+    await call.foresee("an older seat", epoch=EPOCH - 1)
     await call.foresee("a cancelled turn", number=2)
+    await asyncio.sleep(A_WHILE_S)
     await call.open_turn("a table", number=4)
     assert (await call.answer()).speculation == "none"
     await call.foresee("an opened turn", number=4)
     await call.foresee("an older turn", number=3)
+    await asyncio.sleep(A_WHILE_S)
     await call.foresee("the next turn", number=5)
     await until_asked(vendor, 2)
     assert asked_of(vendor) == ["a table", "the next turn"]

@@ -13,7 +13,8 @@ from callbot.gateway.app import make_app
 from callbot.gateway.calls import Calls
 from callbot.gateway.live_call import Platform
 from callbot.gateway.memory import EventLog, Journals
-from callbot.gateway.phrases import load
+from callbot.gateway.phrases import PhraseLibrary, load
+from callbot.gateway.recording import PieceSender
 from callbot.gateway.seating import Beats
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus, connect
@@ -83,7 +84,8 @@ async def bus(nats: Server) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 def calls(bus: Bus) -> Iterator[Calls]:
-    yield Calls(Platform(bus, Beats(lambda: 0.0), Journals(bus), EventLog(bus), load()), room=1)
+    beats, pieces = Beats(lambda: 0.0), PieceSender(bus)
+    yield Calls(Platform(bus, beats, Journals(bus), EventLog(bus), PhraseLibrary(bus), pieces), room=1)
 
 
 @pytest.fixture

@@ -4,22 +4,46 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol, TypeVar
 
 import pytest
 
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import NoResponders
+from callbot.runtime.seat import SeatHolder
 from callbot.schemas.audio import FRAME_BYTES, SILENCE_BYTE, CallerAudio
-from callbot.schemas.message import Receipt
+from callbot.schemas.message import Message, Receipt
 from callbot.schemas.seats import Role, SeatAccept, SeatOffer
 from callbot.schemas.speech import EarsProgress, TurnEnded
-from callbot.schemas.subjects import CALLER_AUDIO, EARS_OFFER, EARS_PROGRESS, TURN_ENDED
+from callbot.schemas.subjects import (
+    CALLER_AUDIO,
+    EARS_OFFER,
+    EARS_PROGRESS,
+    SPEECH_CONFIRMED,
+    SPEECH_JUDGED,
+    TRANSCRIPT_INTERIM,
+    TURN_EAGER,
+    TURN_ENDED,
+    TURN_RESUMED,
+)
+from callbot.schemas.turn_taking import TurnTaking
+from callbot.stt_worker.app import ears, judge_for
+from callbot.stt_worker.prosody import Prosody, ProsodyModel
+from callbot.stt_worker.recognizer import Recognizer, open_recognizer
+from callbot.stt_worker.settings import Settings
+from callbot.stt_worker.voice_activity import voice_activity
 from tests.samples import CALL_ID, a_brief
 from tests.servers import Server, url_for
 
 
 def silence(ms: int) -> bytes:
     return bytes([SILENCE_BYTE]) * (ms * 8)
+
+
+M = TypeVar("M", bound=Message)
+TOLD = (SPEECH_CONFIRMED, SPEECH_JUDGED, TRANSCRIPT_INTERIM, TURN_EAGER, TURN_RESUMED)
 
 
 class Gateway:
@@ -29,21 +53,42 @@ class Gateway:
         self.bus = bus
         self.turns: asyncio.Queue[TurnEnded] = asyncio.Queue()
         self.progress: asyncio.Queue[EarsProgress] = asyncio.Queue()
+        self.told: list[Message] = []
+        """All but progress, in the order in which it came; turns included."""
+        self._told_more = asyncio.Event()
         self.receipt: Callable[[TurnEnded], Awaitable[Receipt]] = self._accept
         self.seq = 0
 
     async def start(self) -> None:
         async def on_turn(turn: TurnEnded) -> Receipt:
             receipt = await self.receipt(turn)
+            self._was_told(turn)
             self.turns.put_nowait(turn)
             return receipt
 
         await self.bus.answer(TURN_ENDED, on_turn)
         await self.bus.hear(EARS_PROGRESS, self.progress.put_nowait)
+        for row in TOLD:
+            await self.bus.hear(row, self._was_told)
         await self.bus.flush()
 
-    async def offer(self, epoch: int = 1, from_seq: int = 0) -> SeatAccept:
-        offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=a_brief(), from_seq=from_seq)
+    def _was_told(self, message: Message) -> None:
+        self.told.append(message)
+        self._told_more.set()
+
+    async def first(self, kind: type[M], which: Callable[[M], bool] = lambda _: True) -> M:
+        """The first message of this kind for which it holds; waits for it."""
+        async with asyncio.timeout(10):
+            while True:
+                for message in self.told:
+                    if isinstance(message, kind) and which(message):
+                        return message
+                self._told_more.clear()
+                await self._told_more.wait()
+
+    async def offer(self, epoch: int = 1, from_seq: int = 0, turn: TurnTaking | None = None) -> SeatAccept:
+        brief = a_brief(turn=turn or TurnTaking())
+        offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief, from_seq=from_seq)
         async with asyncio.timeout(5):
             while True:
                 try:
@@ -81,6 +126,33 @@ async def gateway(nats: Server) -> AsyncIterator[Gateway]:
         gateway = Gateway(bus)
         await gateway.start()
         yield gateway
+
+
+class Worker(Protocol):
+    """Starts an stt-worker with these models, for as long as the context lasts."""
+
+    def __call__(
+        self, recognizer: Recognizer | None = None, prosody: ProsodyModel | None = None, **told: object
+    ) -> AbstractAsyncContextManager[SeatHolder]: ...
+
+
+@pytest.fixture
+def worker(nats: Server) -> Worker:
+    @asynccontextmanager
+    async def started(
+        recognizer: Recognizer | None = None, prosody: ProsodyModel | None = None, **told: object
+    ) -> AsyncIterator[SeatHolder]:
+        settings = Settings(**{"stt": "scripted", "vad": "energy", **told})
+        with ThreadPoolExecutor(1) as pool:
+            async with (
+                open_recognizer(settings) as by_name,
+                voice_activity(judge_for(settings)) as detection,
+                connect(url_for("stt-worker", nats), speaks_as="stt-worker") as bus,
+                ears(bus, detection, recognizer or by_name, Prosody(prosody, pool), settings) as seats,
+            ):
+                yield seats
+
+    return started
 
 
 SPEAK = """

@@ -1,49 +1,31 @@
 """One call's ears on a real bus: the gateway of these tests sends frames and takes reports."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
-from callbot.runtime.bus import connect
 from callbot.runtime.errors import ProviderError
-from callbot.runtime.seat import SeatHolder
 from callbot.schemas.message import Receipt
-from callbot.schemas.speech import TurnEnded
-from callbot.schemas.text_audio import audible
-from callbot.stt_worker.app import ears, judge_for
+from callbot.schemas.speech import SpeechVerdict, TurnEnded
+from callbot.schemas.text_audio import TONE, audible
 from callbot.stt_worker.providers.scripted import ScriptedRecognizer
-from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer
-from callbot.stt_worker.settings import Settings
-from callbot.stt_worker.voice_activity import voice_activity
-from tests.servers import Server, url_for
+from callbot.stt_worker.recognizer import Recognizer, Utterance
 
 SILENCE_MS = b"\xff" * 8
 PAUSE = SILENCE_MS * 1000
 
 
-@asynccontextmanager
-async def worker(
-    nats: Server, recognizer: Recognizer | None = None, **told: object
-) -> AsyncIterator[SeatHolder]:
-    settings = Settings(**{"stt": "scripted", "vad": "energy", **told})
-    async with (
-        open_recognizer(settings) as by_name,
-        voice_activity(judge_for(settings)) as detection,
-        connect(url_for("stt-worker", nats), speaks_as="stt-worker") as bus,
-        ears(bus, detection, recognizer or by_name, settings) as seats,
-    ):
-        yield seats
+def hum(ms: int) -> bytes:
+    return TONE * ms
 
 
 def said(turn: TurnEnded) -> tuple[str, int, int, int]:
     return turn.text, turn.from_seq, turn.to_seq, turn.speech_ended_at_ms
 
 
-async def test_turns_arrive_with_text_and_place(gateway, nats: Server) -> None:
+async def test_turns_arrive_with_text_and_place(gateway, worker) -> None:
     first, second = audible("a table for four"), audible("tomorrow at seven")
-    async with worker(nats):
+    async with worker():
         await gateway.offer()
         await gateway.send(PAUSE + first + PAUSE + second + PAUSE)
         one, two = await gateway.turn(), await gateway.turn()
@@ -55,14 +37,14 @@ async def test_turns_arrive_with_text_and_place(gateway, nats: Server) -> None:
     assert one.error == ""
 
 
-async def test_a_pause_within_a_sentence_does_not_cut_it(gateway, nats: Server) -> None:
-    async with worker(nats):
+async def test_a_pause_within_a_sentence_does_not_cut_it(gateway, worker) -> None:
+    async with worker():
         await gateway.offer()
         await gateway.send(PAUSE + audible("a table for") + SILENCE_MS * 300 + audible("four please") + PAUSE)
         assert (await gateway.turn()).text == "a table for four please"
 
 
-async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats: Server) -> None:
+async def test_what_is_settled_moves_only_with_accepted_turns(gateway, worker) -> None:
     accept = asyncio.Event()
 
     async def later(_: TurnEnded) -> Receipt:
@@ -70,7 +52,7 @@ async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats: Ser
         return Receipt()
 
     gateway.receipt = later
-    async with worker(nats):
+    async with worker():
         await gateway.offer()
         await gateway.send(SILENCE_MS * 2000 + audible("a table for four"))
         await gateway.send(PAUSE + audible("no wait") + PAUSE)
@@ -91,8 +73,8 @@ async def test_what_is_settled_moves_only_with_accepted_turns(gateway, nats: Ser
     assert told.keep_from_seq * 20 >= gateway.seq * 20 - 1000
 
 
-async def test_what_must_be_kept_never_falls(gateway, nats: Server) -> None:
-    async with worker(nats):
+async def test_what_must_be_kept_never_falls(gateway, worker) -> None:
+    async with worker():
         await gateway.offer()
         for text in ("a table for four", "tomorrow"):
             await gateway.send(PAUSE + audible(text) + PAUSE)
@@ -104,18 +86,18 @@ async def test_what_must_be_kept_never_falls(gateway, nats: Server) -> None:
     assert kept == sorted(kept)
 
 
-async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats: Server) -> None:
+async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, worker) -> None:
     audio = PAUSE + audible("a table for four") + PAUSE + audible("tomorrow at seven") + SILENCE_MS * 600
-    async with worker(nats):
+    async with worker():
         await gateway.offer(epoch=1)
         await gateway.send(audio)
         first = [said(await gateway.turn()) for _ in range(2)]
-    async with worker(nats):
+    async with worker():
         await gateway.offer(epoch=2)
         await gateway.send(audio, epoch=2, from_seq=0, replayed=True)
         assert [said(await gateway.turn()) for _ in range(2)] == first
     keep = first[0][2] + 1
-    async with worker(nats):
+    async with worker():
         await gateway.offer(epoch=3, from_seq=keep)
         await gateway.send(audio[keep * 160 :], epoch=3, from_seq=keep, replayed=True)
         text, _, _, ended_at_ms = said(await gateway.turn())
@@ -123,9 +105,9 @@ async def test_a_new_holder_hears_the_same_turns_from_the_replay(gateway, nats: 
     assert abs(ended_at_ms - first[1][3]) <= 32
 
 
-async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats: Server) -> None:
+async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, worker) -> None:
     text = audible("a table for four")
-    async with worker(nats):
+    async with worker():
         await gateway.offer()
         await gateway.send(PAUSE)
         await gateway.send(text, from_seq=100)
@@ -137,8 +119,8 @@ async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, nats
     assert abs(turn.speech_ended_at_ms - (2000 + len(text) // 8)) <= 32
 
 
-async def test_after_a_long_gap_it_begins_anew(gateway, nats: Server) -> None:
-    async with worker(nats):
+async def test_after_a_long_gap_it_begins_anew(gateway, worker) -> None:
+    async with worker():
         await gateway.offer()
         await gateway.send(PAUSE + audible("this is lost"))
         await gateway.send(PAUSE + audible("this is heard") + PAUSE, from_seq=5000)
@@ -147,8 +129,8 @@ async def test_after_a_long_gap_it_begins_anew(gateway, nats: Server) -> None:
     assert turn.from_seq > 5000
 
 
-async def test_a_newer_epoch_takes_the_seat(gateway, nats: Server) -> None:
-    async with worker(nats) as seats:
+async def test_a_newer_epoch_takes_the_seat(gateway, worker) -> None:
+    async with worker() as seats:
         await gateway.offer(epoch=1)
         assert seats.live_calls == 1
         await gateway.send(PAUSE[:160], epoch=2)
@@ -156,18 +138,19 @@ async def test_a_newer_epoch_takes_the_seat(gateway, nats: Server) -> None:
         assert seats.live_calls == 0
 
 
-@pytest.mark.parametrize(("speech_ms", "reported"), [(100, False), (500, True)])
+@pytest.mark.parametrize(
+    ("sound_ms", "verdict"),
+    [(100, SpeechVerdict.NOISE), (500, SpeechVerdict.NOISE), (900, SpeechVerdict.SPEECH)],
+)
 async def test_sound_without_words_is_noise_unless_there_was_much_of_it(
-    gateway, nats: Server, speech_ms: int, reported: bool
+    gateway, worker, sound_ms: int, verdict: SpeechVerdict
 ) -> None:
-    hum = b"\x30\x30\x30\x30\xb0\xb0\xb0\xb0" * speech_ms
-    async with worker(nats):
+    async with worker():
         await gateway.offer()
-        await gateway.send(PAUSE + hum + PAUSE + audible("hello there") + PAUSE)
-        texts = [(await gateway.turn()).text]
-        while texts[-1] != "hello there":
-            texts.append((await gateway.turn()).text)
-    assert texts == (["", "hello there"] if reported else ["hello there"])
+        await gateway.send(PAUSE + hum(sound_ms) + PAUSE + audible("hello there") + PAUSE)
+        first, second = await gateway.turn(), await gateway.turn()
+    assert (first.text, first.verdict) == ("", verdict)
+    assert (second.text, second.verdict) == ("hello there", SpeechVerdict.SPEECH)
 
 
 class Failing(ScriptedRecognizer):
@@ -183,18 +166,18 @@ class Hanging(ScriptedRecognizer):
 
 @pytest.mark.parametrize(("recognizer", "error"), [(Failing(), "stt_failed"), (Hanging(), "stt_timeout")])
 async def test_a_turn_whose_text_is_lost_is_reported_with_the_reason(
-    gateway, nats: Server, recognizer: Recognizer, error: str
+    gateway, worker, recognizer: Recognizer, error: str
 ) -> None:
-    async with worker(nats, recognizer, decode_deadline_s=0.05):
+    async with worker(recognizer, decode_deadline_s=0.05):
         await gateway.offer()
         await gateway.send(PAUSE + audible("a table for four") + PAUSE)
         turn = await gateway.turn()
     assert (turn.text, turn.error) == ("", error)
 
 
-async def test_nothing_is_left_behind(gateway, nats: Server) -> None:
+async def test_nothing_is_left_behind(gateway, worker) -> None:
     before = asyncio.all_tasks()
-    async with worker(nats, Hanging()) as seats:
+    async with worker(Hanging()) as seats:
         await gateway.offer(epoch=1)
         await gateway.send(PAUSE + audible("a table for four") + SILENCE_MS * 200)
         await gateway.progress_at(20)
@@ -202,9 +185,9 @@ async def test_nothing_is_left_behind(gateway, nats: Server) -> None:
     assert {t for t in asyncio.all_tasks() - before if "callbot/stt_worker" in repr(t)} == set()
 
 
-async def test_the_whole_way_with_the_models(gateway, nats: Server, spoken: dict[str, bytes]) -> None:
+async def test_the_whole_way_with_the_models(gateway, worker, spoken: dict[str, bytes]) -> None:
     texts = list(spoken)[:2]
-    async with worker(nats, stt="local", vad="silero"):
+    async with worker(stt="local", vad="silero"):
         await gateway.offer()
         for text in texts:
             await gateway.send(PAUSE + spoken[text] + PAUSE)

@@ -20,7 +20,7 @@ async def judged(judge: Judge, calls: Sequence[bytes]) -> list[list[tuple[int, f
     whole = [len(audio) // CHUNK_SAMPLES for audio in calls]
 
     def listener(call: int):
-        def on_judged(end_ms: int, probability: float) -> None:
+        def on_judged(end_ms: int, probability: float, _: float) -> None:
             heard[call].append((end_ms, probability))
             if [len(h) for h in heard] == whole:
                 done.set()
@@ -70,12 +70,30 @@ async def test_energy_tells_scripted_audio_from_silence() -> None:
     assert heard[-1][1] == 0.0
 
 
+async def test_the_level_of_each_chunk_comes_with_it() -> None:
+    levels: list[float] = []
+    done = asyncio.Event()
+
+    def on_judged(end_ms: int, _: float, level_dbfs: float) -> None:
+        levels.append(level_dbfs)
+        if end_ms == 3 * 32:
+            done.set()
+
+    async with voice_activity(EnergyJudge()) as detection:
+        ear = detection.listen(on_judged)
+        # Mu-law of full scale, of a tenth of it, of nothing.
+        for byte in (0x80, 0xB4, 0xFF):
+            ear.hear(bytes([byte]) * CHUNK_SAMPLES)
+        await asyncio.wait_for(done.wait(), 5)
+    assert levels == pytest.approx([-0.2, -20.0, -100.0], abs=0.5)
+
+
 async def test_a_long_replay_holds_no_other_call_up() -> None:
     """The one chunk of the second call is judged in the first or second run, not behind a thousand."""
     order: list[str] = []
     done = asyncio.Event()
 
-    def replayed(end_ms: int, _: float) -> None:
+    def replayed(end_ms: int, *_: float) -> None:
         order.append("replay")
         if end_ms == 1000 * 32:
             done.set()
@@ -93,7 +111,7 @@ async def test_a_forgotten_call_is_not_called_back() -> None:
     heard: list[int] = []
     other = asyncio.Event()
     async with voice_activity(EnergyJudge()) as detection:
-        ear = detection.listen(lambda end_ms, _: heard.append(end_ms))
+        ear = detection.listen(lambda end_ms, *_: heard.append(end_ms))
         ear.hear(b"\xff" * CHUNK_SAMPLES)
         detection.forget(ear)
         detection.listen(lambda *_: other.set()).hear(b"\xff" * CHUNK_SAMPLES)

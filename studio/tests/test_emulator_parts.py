@@ -93,10 +93,10 @@ def test_clear_drops_the_audio_and_gives_back_every_mark_once() -> None:
     playout.append(a("b", 60_000), 0)
     assert playout.mark("queued", 0) == ()
     playout.next_frame(0)
-    assert playout.clear() == ("playing", "queued")
+    assert playout.clear(5) == ("playing", "queued")
     assert playout.queued_bytes == 0
     assert playout.next_frame(20).audio == SILENT_FRAME
-    assert playout.clear() == ()
+    assert playout.clear(25) == ()
     assert playout.mark("idle", 40) == ("idle",)
 
 

@@ -106,6 +106,17 @@ async def test_phrases_are_stored_where_the_gateway_finds_them(
     assert voice.asked == [(HELLO, False), (BYE, False)]
 
 
+def test_a_phrase_is_known_by_voice_language_and_words() -> None:
+    key = phrase_key("piper:joe", "en-US", HELLO)
+    assert key == "23428cdc9adddb01d8e08e84c20666cb"
+    others = [
+        phrase_key("piper:amy", "en-US", HELLO),
+        phrase_key("piper:joe", "en-GB", HELLO),
+        phrase_key("piper:joe", "en-US", BYE),
+    ]
+    assert len({key, *others}) == 4
+
+
 async def test_what_is_there_is_not_spoken_again(bucket: KeyValue, asker: Bus, voice: Counting) -> None:
     await asyncio.gather(*[ask(asker, HELLO) for _ in range(3)])
     assert voice.asked == [(HELLO, False)]

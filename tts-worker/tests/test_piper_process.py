@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from callbot.tts_worker.providers.piper_process import MAX_PHONEMES, Desk, Request, cut
+from callbot.tts_worker.providers.piper_process import Desk, Request
+from callbot.tts_worker.providers.piper_voice import MAX_PHONEMES, StoppableSession, Stopped, cut
 
 PROGRAM = (sys.executable, "-m", "callbot.tts_worker.providers.piper_process")
 HELLO = {"ready": True, "rate_hz": 22050, "name": "joe", "language": "en-US"}
@@ -144,6 +145,68 @@ def test_the_order_of_the_desk() -> None:
     desk.drop(1)
     desk.hurry(1)
     assert desk.most_urgent().id == 3
+
+
+def test_what_is_stopped_in_the_middle_of_a_piece() -> None:
+    stopped: list[str] = []
+    desk = Desk(interrupt=lambda: stopped.append(event))
+
+    def ahead(number: int) -> Request:
+        return Request(number, "", 0, dry_at_s=number, ahead=True)
+
+    event = "before anything is in work"
+    desk.add(ahead(1))
+    desk.add(Request(2, "", 0, dry_at_s=2.0))
+    desk.drop(2)
+    assert desk.most_urgent().id == 1
+    event = "another that nobody waits for"
+    desk.add(ahead(3))
+    desk.drop(3)
+    event = "somebody waits"
+    desk.add(Request(4, "", 0, dry_at_s=4.0))
+    assert desk.most_urgent().id == 4
+    event = "two that are waited for"
+    desk.add(Request(5, "", 0, dry_at_s=1.0))
+    desk.hurry(1)
+    event = "cancelled"
+    desk.drop(4)
+    desk.drop(4)
+    desk.drop(5)
+    assert desk.most_urgent().id == 1
+    desk.add(ahead(6))
+    desk.drop(1)
+    assert desk.most_urgent().id == 6
+    desk.add(ahead(7))
+    event = "asked for now"
+    desk.hurry(7)
+    assert stopped == ["somebody waits", "cancelled", "cancelled", "asked for now"]
+    assert desk.most_urgent().id == 7
+    event = "what is in work is asked for"
+    desk.drop(6)
+    desk.hurry(7)
+    assert stopped[4:] == []
+
+
+def test_a_session_that_is_stopped() -> None:
+    class Options:
+        terminate = False
+        log_severity_level = 2
+
+    class Session:
+        def run(self, outputs: Any, inputs: Any, options: Options) -> str:
+            if inputs == "stop":
+                stoppable.stop()
+            if inputs == "fail" or options.terminate:
+                raise RuntimeError("Exiting due to terminate flag")
+            return "sound"
+
+    stoppable = StoppableSession(Session(), Options)
+    stoppable.stop()
+    assert stoppable.run(None, "") == "sound"
+    with pytest.raises(Stopped):
+        stoppable.run(None, "stop")
+    with pytest.raises(RuntimeError):
+        stoppable.run(None, "fail")
 
 
 @pytest.mark.parametrize("text", ["", "...", "[[", "\x00", " \n "])

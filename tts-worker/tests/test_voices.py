@@ -21,7 +21,7 @@ from callbot.schemas.bots import VoiceInfo, WorkerVoices
 from callbot.schemas.subjects import VOICES
 from callbot.tts_worker import voices as telling
 from callbot.tts_worker.providers.piper import PiperSynthesizer
-from callbot.tts_worker.providers.piper_process import name_and_language
+from callbot.tts_worker.providers.piper_voice import name_and_language
 from callbot.tts_worker.providers.scripted import ScriptedSynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import voice_info

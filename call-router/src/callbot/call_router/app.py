@@ -13,6 +13,7 @@ from callbot.call_router.access_tokens import AccessTokens
 from callbot.call_router.accounts import Accounts
 from callbot.call_router.api_keys import ApiKeys
 from callbot.call_router.attempts import Attempts
+from callbot.call_router.background import ended, kept_running
 from callbot.call_router.bots import Bots
 from callbot.call_router.calls import Calls
 from callbot.call_router.database import StoreRejected, StoreUnavailable
@@ -22,6 +23,7 @@ from callbot.call_router.memory import ensure_memory
 from callbot.call_router.numbers import Numbers
 from callbot.call_router.passwords import Passwords
 from callbot.call_router.purchases import Purchases
+from callbot.call_router.recordings import Recordings, keep_recordings
 from callbot.call_router.records import keep_records
 from callbot.call_router.routing import Routing
 from callbot.call_router.settings import Settings, ring_of
@@ -50,6 +52,7 @@ from callbot.schemas.subjects import (
     CALL_DELETE,
     CALL_GET,
     CALL_LIST,
+    CALL_RECORDING,
     CALL_REENTER,
     CALL_ROUTE,
     KEY_CREATE,
@@ -144,9 +147,10 @@ async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterat
         for work in (
             partial(_watch_store, stores, settings, readiness, questions),
             partial(_keep_memory, bus, stores, settings, readiness),
+            partial(_keep_recordings, bus, stores, settings, readiness),
             partial(keep_settled, unfinished, lambda: readiness.store_answers),
         ):
-            stack.push_async_callback(_ended, asyncio.create_task(_kept_running(work)))
+            stack.push_async_callback(ended, asyncio.create_task(kept_running(work)))
         stack.push_async_callback(questions.finish, settings.drain_s)
         yield readiness
 
@@ -164,6 +168,7 @@ def _answers(
     voices = Voices(bus)
     bots = Bots(
         stores,
+        bus=bus,
         sealing=Sealing(ring_of(settings.webhook_keys)),
         webhooks=WebhookCheck(WebhookAddresses(settings.webhook_http, settings.webhook_allow)),
         voices=voices,
@@ -196,6 +201,7 @@ def _answers(
         (CALL_GET, for_user(calls.get)),
         (CALL_LIST, for_user(calls.list)),
         (CALL_DELETE, for_user(calls.delete)),
+        (CALL_RECORDING, for_user(Recordings(stores, calls, bus).part)),
     ]
 
 
@@ -229,16 +235,6 @@ def _facts(question: Wire, error: Exception) -> dict[str, str]:
     """What was asked, about which call or bot, and what was wrong."""
     ids = {name: found for name in ("call_id", "bot_id") if (found := getattr(question, name, None))}
     return {"question": type(question).__name__, **ids, "reason": str(error) or type(error).__name__}
-
-
-async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
-    """A surprise ends one attempt, not the work."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("begins again after an unexpected error")
-        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _watch_store(
@@ -290,8 +286,12 @@ async def _keep_memory(bus: Bus, stores: Stores, settings: Settings, readiness: 
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    # wait_for of Python 3.11 can lose a cancellation: once is not always enough.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=0.2)
+async def _keep_recordings(bus: Bus, stores: Stores, settings: Settings, readiness: Readiness) -> None:
+    """Beside the records, which are small and must not wait for audio."""
+    while True:
+        if readiness.memory_exists:
+            try:
+                await keep_recordings(bus.jetstream(), stores, settings.recording_days)
+            except NatsError as e:
+                log.debug("no recordings are kept", extra={"reason": str(e) or type(e).__name__})
+        await asyncio.sleep(LOOK_EVERY_S)

@@ -9,11 +9,13 @@ from datetime import datetime
 from callbot.call_router.bot_store import StoredBot
 from callbot.call_router.cursors import cursor_of, read_cursor
 from callbot.call_router.instants import day_in, utc_now
+from callbot.call_router.phrases_ahead import SPOKEN, PhrasesAhead
 from callbot.call_router.purchases import Purchases
 from callbot.call_router.stores import Stores
 from callbot.call_router.user_store import StoredUser
 from callbot.call_router.voices import Voices
 from callbot.call_router.webhook_check import WebhookCheck
+from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import Sealing, webhook_secret_of
 from callbot.schemas.bots import (
@@ -46,6 +48,7 @@ class Bots:
         self,
         stores: Stores,
         *,
+        bus: Bus,
         sealing: Sealing,
         webhooks: WebhookCheck,
         voices: Voices,
@@ -61,6 +64,7 @@ class Bots:
         self._webhooks = webhooks
         self._purchases = purchases
         self._voices = voices
+        self._phrases = PhrasesAhead(bus)
         self._limit = limit
         self._now = now
 
@@ -86,6 +90,7 @@ class Bots:
             # A bot that its owner was never told of must not keep a place, nor a number.
             await asyncio.shield(self._undo(user_id, bot_id))
             raise
+        self._phrases.speak(bot)
         shown = await self._shown(bot.model_copy(update={"number": number}))
         limits = RateLimit(limit=self._limit, remaining=remaining, reset_s=0)
         return shown.model_copy(update={"webhook_secret": secret, "rate_limit": limits})
@@ -129,6 +134,8 @@ class Bots:
         bot = await self._bots.change(user_id, bot_id, changes, question.if_version)
         if bot is None:
             raise await self._why_not(user_id, bot_id)
+        if SPOKEN & changes.keys():
+            self._phrases.speak(bot)
         if default is True:
             await self._defaults.choose(bot)
         elif default is False and await self._defaults.leave(user_id, bot_id):

@@ -74,5 +74,10 @@ class CallLimits:
             log.warning("a live call keeps its short seat", extra={"call_id": call.call_id, "reason": str(e)})
             return True
 
+    async def comes_back(self, call: CallRecord) -> bool:
+        """After its transfer; False: others have its seat by now, and there is no other one."""
+        until = self._now() + UNTIL_ITS_STREAM
+        return await self._live.take(call.user_id, call.call_id, until, self._at_once)
+
     async def call_ended(self, call: CallRecord) -> None:
         await self._live.free(call.user_id, call.call_id)

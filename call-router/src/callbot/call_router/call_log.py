@@ -70,9 +70,14 @@ class CallLog:
         wanted = {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}}
         if not await self._calls.update(wanted, update) and not await self._begun(event, wanted, update):
             return False
-        if _is_guess(event):
-            await self._calls.update({"call_id": event.call_id, "ended_at": None}, {"$set": _ending(event)})
+        if isinstance(event.fact, CallEnded):
+            await self._calls.update(_still_open(event), {"$set": _ending(event)})
         return True
+
+    async def is_over(self, call_id: str) -> bool:
+        """Also when there is no such call. The end of one stream may not be the end of the call."""
+        found = await self._calls.one({"call_id": call_id})
+        return found is None or found.get("ended_at") is not None
 
     async def _begun(self, event: CallEvent, wanted: Document, update: Document) -> bool:
         """The record may not exist yet, or have this event already, or be erased: then False."""
@@ -114,14 +119,19 @@ def _folding(event: CallEvent) -> Document:
             pushed["turns"] = turn.model_dump(mode="json")
         case StageFallback(stage=stage, reason=reason):
             pushed["fallbacks"] = {"stage": stage, "reason": reason, "at": event.at}
-        case CallEnded() if not _is_guess(event):
-            update["$set"] = _ending(event)
     return update
 
 
-def _is_guess(event: CallEvent) -> bool:
-    """Twilio said that the call is over; its own gateway may be about to say why, and knows better."""
-    return isinstance(event.fact, CallEnded) and event.fact.reason == "line_lost"
+def _still_open(event: CallEvent) -> Document:
+    """Which record this end closes: not one that has gone on with another stream (`CallStore.reopen`).
+
+    `line_lost` is a guess, made when Twilio said that the call is over: its own gateway may be about to say
+    why, and knows better.
+    """
+    assert isinstance(event.fact, CallEnded)
+    if event.fact.reason == "line_lost":
+        return {"call_id": event.call_id, "ended_at": None}
+    return {"call_id": event.call_id, "reopened_after": {"$not": {"$gte": event.generation}}}
 
 
 def _ending(event: CallEvent) -> Document:

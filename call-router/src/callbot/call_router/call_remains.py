@@ -1,11 +1,11 @@
-"""What is left of a call in JetStream: its events and its journal."""
+"""What is left of a call in JetStream: its events, its journal, pieces of its recording."""
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from callbot.runtime.errors import CallbotError
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS, CALLS
+from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS, CALLS, RECORDING_PIECE, RECORDINGS
 
 
 class RemainsKept(CallbotError):
@@ -13,9 +13,10 @@ class RemainsKept(CallbotError):
 
 
 async def purge_remains(js: JetStreamContext, call_id: str) -> None:
-    """Every event, and the journal with all its revisions. Safe to repeat. Raises RemainsKept."""
+    """Every event and piece, and the journal with all its revisions. Safe to repeat. Raises RemainsKept."""
     for stream, subject in (
         (CALL_EVENTS.name, CALL_EVENT.of(call_id=call_id)),
+        (RECORDINGS.name, RECORDING_PIECE.of(call_id=call_id)),
         # A key of a bucket is a subject of the bucket's stream (nats.py, js/kv.py).
         (f"KV_{CALLS.name}", f"$KV.{CALLS.name}.{call_id}"),
     ):

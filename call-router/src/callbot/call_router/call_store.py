@@ -6,6 +6,8 @@ from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database,
 from callbot.schemas.calls import RouteVerdict
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 
+TRANSFERRED = "transferred"
+
 
 class CallRecord(Message):
     call_id: CallId
@@ -23,6 +25,11 @@ class CallRecord(Message):
     end_reason: str | None = None
     """A call that was never connected has its verdict here."""
     duration_ms: int | None = None
+
+    @property
+    def may_reopen(self) -> bool:
+        """It goes on, or has ended with a transfer."""
+        return self.ended_at is None or self.end_reason == TRANSFERRED
 
 
 class CallStore:
@@ -53,6 +60,23 @@ class CallStore:
         """Move the time of the token from `was`; None when somebody else has moved it."""
         found = await self._calls.change(
             {"call_id": call_id, "token_issued_at": was, "ended_at": None}, {"$set": {"token_issued_at": now}}
+        )
+        return None if found is None else CallRecord.model_validate(found)
+
+    async def reopen(self, record: CallRecord, transferred_in: int, now: datetime) -> CallRecord | None:
+        """Goes on after its transfer, with a new token; None when it has changed since it was read.
+
+        `transferred_in`: the generation whose end is none from now on, however late it is told, see
+        `CallLog.fold`.
+        """
+        wanted = {
+            "call_id": record.call_id,
+            "token_issued_at": record.token_issued_at,
+            "$or": [{"ended_at": None}, {"end_reason": TRANSFERRED}],
+        }
+        changes = {"ended_at": None, "end_reason": None, "duration_ms": None, "token_issued_at": now}
+        found = await self._calls.change(
+            wanted, {"$set": changes, "$max": {"reopened_after": transferred_in}}
         )
         return None if found is None else CallRecord.model_validate(found)
 

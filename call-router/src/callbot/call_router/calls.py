@@ -57,12 +57,7 @@ class Calls:
     async def delete(self, user_id: UserId, question: CallRef) -> Done:
         """From every store. The record goes last: what breaks off on the way is asked for again."""
         call_id = question.call_id
-        record = await self._stores.calls.get(call_id)
-        if record is None or record.user_id != user_id:
-            raise _call_not_found()
-        now = self._now()
-        if _is_live(record, now):
-            raise Refused("call_live", "The call is going on.")
+        record, now = await self.require_over(user_id, call_id), self._now()
         if record.ended_at is not None:
             settled_in = min(record.ended_at - now, timedelta()) + JOURNAL_SETTLES_WITHIN
             await asyncio.sleep(max(0.0, settled_in.total_seconds()))
@@ -71,9 +66,24 @@ class Calls:
             await purge_remains(self._bus.jetstream(PURGED_WITHIN_S), call_id)
         except RemainsKept as e:
             raise Refused("unavailable", "The call is not erased yet. Please try again.") from e
+        await self._stores.recordings.erase(call_id)
         await self._stores.live_calls.free(user_id, call_id)
         await self._log.remove(call_id)
         return Done(message="Call deleted")
+
+    async def require_own(self, user_id: UserId, call_id: str) -> CallRecord:
+        """Raises Refused(`call_not_found`)."""
+        record = await self._stores.calls.get(call_id)
+        if record is None or record.user_id != user_id:
+            raise _call_not_found()
+        return record
+
+    async def require_over(self, user_id: UserId, call_id: str) -> CallRecord:
+        """Raises Refused(`call_not_found`, `call_live`)."""
+        record = await self.require_own(user_id, call_id)
+        if _is_live(record, self._now()):
+            raise Refused("call_live", "The call is going on.")
+        return record
 
 
 def _call_not_found() -> Refused:

@@ -3,7 +3,7 @@
 import logging
 
 from nats.js import JetStreamContext
-from nats.js.api import StreamConfig
+from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 from nats.js.errors import APIError
 
 from callbot.schemas.subjects import BUCKETS, STREAMS
@@ -27,6 +27,8 @@ async def ensure_memory(js: JetStreamContext, replicas: int) -> None:
                 subjects=[stream.subject.wildcard],
                 max_age=stream.max_age_s,
                 max_bytes=stream.max_bytes,
+                retention=RetentionPolicy.WORK_QUEUE if stream.until_taken else RetentionPolicy.LIMITS,
+                discard=DiscardPolicy.NEW if stream.until_taken else DiscardPolicy.OLD,
                 duplicate_window=DUPLICATES_WITHIN_S,
                 num_replicas=replicas,
             )

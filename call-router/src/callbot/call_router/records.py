@@ -40,10 +40,10 @@ async def keep_records(js: JetStreamContext, stores: Stores) -> None:
                 # Nothing came. Is that so, or is the consumer gone? Then this raises.
                 await pulling.consumer_info()
     finally:
-        await _unsubscribed(pulling)
+        await unsubscribed(pulling)
 
 
-async def _unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
+async def unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
     try:
         await pulling.unsubscribe()
     except NatsError as e:
@@ -57,9 +57,9 @@ async def _keep(msg: Msg, js: JetStreamContext, stores: Stores) -> None:
             await _fold(event, js, stores)
     except ValidationError:
         # A newer version's, maybe: during a deploy another replica can read it.
-        await _again_or_never(msg, "an event that cannot be read")
+        await again_or_never(msg, "an event that cannot be read")
     except StoreRejected as e:
-        await _again_or_never(msg, f"the database does not take it: {e}")
+        await again_or_never(msg, f"the database does not take it: {e}")
     except (StoreUnavailable, RemainsKept, TimeoutError):
         # The database is away: this event and all others wait in the stream.
         await msg.nak(delay=REDELIVER_AFTER_S)
@@ -73,14 +73,14 @@ async def _fold(event: CallEvent, js: JetStreamContext, stores: Stores) -> None:
     if not await stores.call_log.fold(event):
         # Too late: the call has been erased, so this event may not stay in the stream either.
         await purge_remains(js, event.call_id)
-    if isinstance(event.fact, CallEnded):
+    if isinstance(event.fact, CallEnded) and await stores.call_log.is_over(event.call_id):
         await stores.live_calls.free(event.user_id, event.call_id)
 
 
-async def _again_or_never(msg: Msg, reason: str) -> None:
+async def again_or_never(msg: Msg, reason: str) -> None:
     tries = msg.metadata.num_delivered or 1
     if tries < TRIES:
         await msg.nak(delay=REDELIVER_AFTER_S)
         return
-    log.error("an event is dropped", extra={"subject": msg.subject, "reason": reason})
+    log.error("a message is dropped", extra={"subject": msg.subject, "reason": reason})
     await msg.term()

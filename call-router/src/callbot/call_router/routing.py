@@ -12,6 +12,7 @@ from callbot.call_router.bots import bot_not_found
 from callbot.call_router.call_limits import CallLimits
 from callbot.call_router.call_store import CallRecord
 from callbot.call_router.instants import utc_now
+from callbot.call_router.phrases_ahead import phrases_of
 from callbot.call_router.settings import Settings
 from callbot.call_router.signatures import Signatures, bad_signature
 from callbot.call_router.stores import Stores
@@ -67,13 +68,13 @@ class Routing:
         else:
             number = await self._number(question)
             record = await self._known(question, number.user_id)
-            bot = None if record else await self._bot_of(number)
+            bot = await (self._bots.get(record.bot_id) if record else self._bot_of(number))
         if record is None:
             assert bot is not None
             record = await self._first(question, bot)
         if self._now() - record.token_issued_at > RENEW_AFTER:
             record = await self._renewed(record)
-        return self._answer(record)
+        return self._answer(record, bot)
 
     async def admit(self, question: AdmitStream) -> CallBrief:
         call_id, bot_id = question.call_id, question.bot_id
@@ -118,11 +119,15 @@ class Routing:
         record = await self._calls.get(question.call_id)
         if record is None or record.bot_id != question.bot_id or record.verdict is not RouteVerdict.CONNECT:
             raise Refused("call_not_found", "There is no such call")
-        if record.ended_at is not None:
+        transferred_in = question.transferred_in
+        if transferred_in is None and record.ended_at is not None:
             raise Refused("call_over", "The call has ended")
-        if await self._bots.get(question.bot_id) is None:
+        bot = await self._bots.get(question.bot_id)
+        if bot is None:
             raise bot_not_found()
-        return self._answer(await self._renewed(record))
+        if transferred_in is None:
+            return self._answer(await self._renewed(record), bot)
+        return self._answer(await self._reopened(record, transferred_in), bot)
 
     # Who asks, and for which bot
 
@@ -212,18 +217,30 @@ class Routing:
             renewed = await self._calls.get(record.call_id)
         return renewed or record
 
+    async def _reopened(self, record: CallRecord, transferred_in: int) -> CallRecord:
+        """Nobody has taken its transfer: as if it had not ended, where there is still room for it."""
+        if not record.may_reopen:
+            raise Refused("call_over", "The call has ended otherwise")
+        if not await self._limits.comes_back(record):
+            raise Refused("busy", "All lines of this user are busy by now")
+        reopened = await self._calls.reopen(record, transferred_in, self._now())
+        # Else another replica has just answered the same question.
+        return reopened or await self._calls.get(record.call_id) or record
+
     async def _end_unheard(self, record: CallRecord) -> None:
         await self._calls.end_unheard(record, self._now())
         # Also of a call that its gateway will report: it may have died before it wrote anything down.
         await self._limits.call_ended(record)
 
-    def _answer(self, record: CallRecord) -> CallRoute:
+    def _answer(self, record: CallRecord, bot: StoredBot | None) -> CallRoute:
+        connects = record.verdict is RouteVerdict.CONNECT
         return CallRoute(
             verdict=record.verdict,
             bot_id=record.bot_id,
             call_id=record.call_id,
             token=self._tokens.token(record.call_id, record.bot_id, record.token_issued_at),
             signed_call=self._tokens.signed_call(record.call_id),
+            phrases=phrases_of(bot) if bot is not None and connects else None,
         )
 
 

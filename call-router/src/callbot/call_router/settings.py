@@ -35,6 +35,8 @@ class Settings(PublicSettings):
     calls_at_once: int = Field(20, ge=1)
     """Live calls of one user."""
     keys_per_user: int = Field(20, ge=1)
+    recording_days: int = Field(30, ge=1, le=3650)
+    """So long recordings are kept; a change is for those that come after it."""
     auth_attempts_per_address: int = Field(30, ge=1)
     """Sign-ups and token requests of one address (IPv6: of one /64) in a quarter of an hour."""
     auth_attempts_per_account: int = Field(10, ge=1)

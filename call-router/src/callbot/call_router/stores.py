@@ -7,10 +7,12 @@ from callbot.call_router.call_log import CallLog
 from callbot.call_router.call_store import CallStore
 from callbot.call_router.database import Database
 from callbot.call_router.default_bots import DefaultBots
+from callbot.call_router.erased_calls import ErasedCalls
 from callbot.call_router.live_calls import LiveCalls
 from callbot.call_router.migrations import Migrations
 from callbot.call_router.number_store import NumberStore
 from callbot.call_router.purchase_store import PurchaseStore
+from callbot.call_router.recording_store import DatabaseRecordings, RecordingStore
 from callbot.call_router.user_store import UserStore
 
 
@@ -27,6 +29,8 @@ class Stores:
         self.default_bots = DefaultBots(database, self.bots)
         self.numbers = NumberStore(database)
         self.purchases = PurchaseStore(database)
+        self.recordings: RecordingStore = DatabaseRecordings(database)
+        self.erased_calls = ErasedCalls(database)
         self.migrations = Migrations(database)
 
     async def prepare(self) -> None:
@@ -41,6 +45,7 @@ class Stores:
             self.live_calls,
             self.numbers,
             self.purchases,
+            self.recordings,
         ):
             await store.prepare()
 

@@ -1,15 +1,18 @@
 """The gateway's routes."""
 
+import asyncio
+
 from aiohttp import web
 
 from callbot.gateway import voice, voice_next
 from callbot.gateway.api import documents, handling, routes
 from callbot.gateway.api.events import call_events
+from callbot.gateway.api.recordings import call_recording
 from callbot.gateway.api.viewers import Viewers
 from callbot.gateway.calls import Calls
 from callbot.gateway.errors import Handler, errors_as_json, expectation, mark_response
 from callbot.gateway.hosts import only_our_hosts
-from callbot.gateway.keys import BUS, CALLS, SETTINGS, VIEWERS
+from callbot.gateway.keys import BUS, CALLS, DOWNLOADS, SETTINGS, VIEWERS
 from callbot.gateway.media_socket import media_stream
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus
@@ -19,6 +22,7 @@ LARGEST_BODY_BYTES = 128 * 1024
 ROUTES: list[tuple[str, str, Handler]] = [
     *((route.method, route.path, handling.handler_of(route)) for route in routes.ROUTES),
     ("GET", "/calls/{call_id}/events", call_events),
+    ("GET", "/calls/{call_id}/recording", call_recording),
     ("*", "/voice", voice.voice),
     ("*", "/voice/next", voice_next.voice_next),
     ("*", "/voice/fallback", voice.voice_fallback),
@@ -42,6 +46,7 @@ def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
     app[BUS] = bus
     app[CALLS] = calls
     app[VIEWERS] = Viewers(settings.max_event_streams)
+    app[DOWNLOADS] = asyncio.Semaphore(settings.max_downloads)
     app.on_response_prepare.append(mark_response)
     app.on_shutdown.append(_stop_viewers)
     for method, path, handler in ROUTES:

@@ -26,6 +26,7 @@ STATUS_OF_REFUSAL = {
     "call_not_found": 404,
     "key_not_found": 404,
     "no_number": 404,
+    "no_recording": 404,
     "number_not_found": 404,
     "webhook_timeout": 408,
     "conflict": 409,

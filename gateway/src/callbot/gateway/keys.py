@@ -1,5 +1,7 @@
 """The typed keys under which the application holds what its handlers need."""
 
+import asyncio
+
 from aiohttp import web
 
 from callbot.gateway.api.viewers import Viewers
@@ -11,3 +13,4 @@ BUS = web.AppKey("bus", Bus)
 SETTINGS = web.AppKey("settings", Settings)
 CALLS = web.AppKey("calls", Calls)
 VIEWERS = web.AppKey("viewers", Viewers)
+DOWNLOADS = web.AppKey("downloads", asyncio.Semaphore)

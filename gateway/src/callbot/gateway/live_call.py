@@ -17,6 +17,7 @@ from callbot.gateway.keypad import Keypad
 from callbot.gateway.memory import EventLog, JournalLost, Journals
 from callbot.gateway.phrases import PhraseLibrary, texts_of
 from callbot.gateway.playout import Playout
+from callbot.gateway.recording import CallRecording, PieceSender, RecordedLine
 from callbot.gateway.seating import Beats
 from callbot.gateway.supervision import Supervision
 from callbot.gateway.turns import Turn, Turns
@@ -46,6 +47,8 @@ class Platform:
     journals: Journals
     events: EventLog
     phrases: PhraseLibrary
+    pieces: PieceSender
+    """Of recordings."""
 
 
 class LiveCall:
@@ -55,9 +58,14 @@ class LiveCall:
         self.brief = brief
         self._platform = platform
         self._bus = platform.bus
-        self._line = line
         self._clock = platform.beats.clock
         self._memory = CallMemory(platform.journals, platform.events, brief, resumed)
+        self._recording: CallRecording | None = None
+        if brief.record:
+            began_ms = self._memory.call_ms if resumed else 0
+            self._recording = CallRecording(brief, began_ms, platform.pieces, self._clock)
+            line = RecordedLine(line, self._recording)
+        self._line = line
         turns = Turns(brief.call_id, self._memory.history, self._memory.turns)
         self._frames = CallerFrames()
         self._keypad = Keypad()
@@ -90,6 +98,8 @@ class LiveCall:
         keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
         keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
         self._spawn(self._keep_journal())
+        if self._recording:
+            self._spawn(self._recording.run())
         self.tell(CallStarted(from_number=self.brief.from_number, to_number=self.brief.to_number))
         self._seating.start()
         if self._book.spoken(self.brief.greeting) is None:
@@ -115,7 +125,6 @@ class LiveCall:
         if self._over is None:
             self._over = reason
             self.conversation.close_turn("the call ended")
-            self._memory.ended(reason)
             await self._release()
 
     async def abandon(self) -> None:
@@ -129,6 +138,11 @@ class LiveCall:
         self._seating.close()
         self._hearing.close()
         self._save()
+        if self._recording:
+            # Who reads of the end finds the recording in its stream.
+            await self._recording.finish()
+        if self._over and self._over != "line_lost":
+            self._memory.ended(self._over)
         if not self._overtaken and not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
             log.error("the last state is not written", extra={"call_id": self.brief.call_id})
         try:
@@ -150,7 +164,9 @@ class LiveCall:
         now_ms = self._last_media_at_ms = self._clock()
         if self._frames.next_seq * FRAME_MS > now_ms - self._began_at_ms + AHEAD_MS:
             return
-        if self._frames.cut(payload, now_ms):
+        if frames := self._frames.cut(payload, now_ms):
+            if self._recording:
+                self._recording.heard(b"".join(frame.payload for frame in frames))
             await self._hand_over.feed_ears()
 
     def press(self, digit: str) -> None:

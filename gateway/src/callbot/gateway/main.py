@@ -13,6 +13,7 @@ from callbot.gateway.live_call import Platform
 from callbot.gateway.memory import EventLog, Journals
 from callbot.gateway.phrases import PhraseLibrary
 from callbot.gateway.protocol_errors import Runner
+from callbot.gateway.recording import PieceSender
 from callbot.gateway.seating import Beats
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus, connect
@@ -45,7 +46,8 @@ async def serve(settings: Settings) -> None:
 async def live_calls(settings: Settings, bus: Bus) -> AsyncIterator[Calls]:
     beats = Beats(lambda: time.monotonic() * 1000)
     events = EventLog(bus)
-    calls = Calls(Platform(bus, beats, Journals(bus), events, PhraseLibrary(bus)), settings.max_calls)
+    platform = Platform(bus, beats, Journals(bus), events, PhraseLibrary(bus), PieceSender(bus))
+    calls = Calls(platform, settings.max_calls)
     listening = await bus.hear(WORKER_BEAT, beats.take)
     tasks = [asyncio.create_task(calls.tick_for_ever()), asyncio.create_task(events.run())]
     try:

@@ -139,6 +139,7 @@ class EventLog:
             call_id=brief.call_id,
             bot_id=brief.bot_id,
             user_id=brief.user_id,
+            generation=brief.generation,
             at=datetime.now(UTC),
             fact=fact,
         )

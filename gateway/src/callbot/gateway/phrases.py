@@ -64,9 +64,8 @@ def load() -> dict[str, Phrase]:
 
 def texts_of(brief: CallBrief) -> SpeakPhrases:
     """What a bot may have to say at once: its greeting and its fixed sentences."""
-    own = [text for text in brief.phrases.model_dump().values() if text]
-    return SpeakPhrases(
-        voice=brief.voice, language=brief.language, texts=list(dict.fromkeys([brief.greeting, *own]))
+    return SpeakPhrases.of(
+        voice=brief.voice, language=brief.language, greeting=brief.greeting, phrases=brief.phrases
     )
 
 
@@ -126,6 +125,10 @@ class PhraseLibrary:
 
     def book(self, brief: CallBrief) -> PhraseBook:
         return PhraseBook(brief, self._ours, self.memory)
+
+    def prefetch_soon(self, wanted: SpeakPhrases) -> None:
+        """`prefetch` beside whatever the caller does next."""
+        self._spawn(self.prefetch(wanted))
 
     async def prefetch(self, wanted: SpeakPhrases) -> None:
         """Into memory what the bucket has, within 300 ms; what it has not is asked for, in the background."""

@@ -14,6 +14,8 @@ class Settings(PublicSettings):
     """Calls that this gateway holds at once; the next caller hears that all lines are busy."""
     max_event_streams: int = Field(200, ge=1)
     """Viewers of live calls (`/v1/calls/{id}/events`) at once."""
+    max_downloads: int = Field(10, ge=1)
+    """Recordings that are read at once; live calls come first."""
 
     @property
     def stream_base(self) -> str:

@@ -31,15 +31,21 @@ def hang_up() -> str:
     return "<Hangup/>"
 
 
-def dial(number: str) -> str:
-    return f"<Dial>{escape(number)}</Dial>"
+def dial(number: str, *, public_url: str, signed_call: str, caller_id: str | None) -> str:
+    """`action` is where Twilio comes when it has dialed, with what became of it."""
+    shown = "" if caller_id is None else f" callerId={quoteattr(caller_id)}"
+    return f"<Dial action={quoteattr(_next(public_url, signed_call))}{shown}>{escape(number)}</Dial>"
 
 
 def connect(*, stream_base: str, public_url: str, bot_id: str, signed_call: str, token: str) -> str:
     """`action` is where Twilio comes when the stream has ended, for whatever reason."""
-    action = f"{public_url}/v1/voice/next?call={quote(signed_call)}"
+    action = _next(public_url, signed_call)
     stream = f"{stream_base}/voice/stream/{quote(bot_id)}"
     return (
         f"<Connect action={quoteattr(action)}><Stream url={quoteattr(stream)}>"
         f'<Parameter name="token" value={quoteattr(token)}/></Stream></Connect>'
     )
+
+
+def _next(public_url: str, signed_call: str) -> str:
+    return f"{public_url}/v1/voice/next?call={quote(signed_call)}"

@@ -8,9 +8,9 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from callbot.gateway import twilio_request, twiml
-from callbot.gateway.keys import BUS, CALLS, SETTINGS
+from callbot.gateway.keys import BUS, CALLS
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
-from callbot.gateway.voice_next import BROKEN, ROUTE_WITHIN_S, connect, follow
+from callbot.gateway.voice_next import BROKEN, BUSY, ROUTE_WITHIN_S, connected, follow
 from callbot.runtime.errors import BusError, Refused
 from callbot.schemas.calls import RouteCall, RouteVerdict
 from callbot.schemas.message import TOKEN_PATTERN
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 INVALID_BOT = "Invalid bot"
 BOT_NOT_FOUND = "Bot not found"
-BUSY = "I'm sorry, all lines are busy at the moment. Please call again later. Goodbye."
 NOT_CONNECTED = {
     RouteVerdict.PAUSED: "This bot is not taking calls at the moment. Goodbye.",
     RouteVerdict.DAILY_LIMIT: "I'm sorry, no more calls are taken today. Please call tomorrow. Goodbye.",
@@ -104,4 +103,4 @@ async def _placed(app: web.Application, asked: VoiceRequest, bot_id: str) -> web
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if sentence := NOT_CONNECTED.get(route.verdict):
         return twiml.answer(twiml.say(sentence), twiml.hang_up())
-    return twiml.answer(connect(app[SETTINGS], route))
+    return connected(app, route)

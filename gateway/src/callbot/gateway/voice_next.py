@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from aiohttp import web
 from nats.errors import Error as NatsError
@@ -13,7 +13,7 @@ from callbot.gateway.keys import BUS, CALLS, SETTINGS
 from callbot.gateway.live_call import Platform
 from callbot.gateway.memory import Journals
 from callbot.gateway.phrases import load
-from callbot.gateway.settings import Settings
+from callbot.gateway.transfers import REENTRIES_IN_A_MINUTE, Next, caller_id, result_of, what_next
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, Refused
@@ -24,23 +24,23 @@ from callbot.schemas.calls import (
     CallState,
     CheckCall,
     ReenterCall,
+    StageFallback,
 )
 from callbot.schemas.seats import MAX_GENERATION, CallOver
 from callbot.schemas.subjects import CALL_CHECK, CALL_OVER, CALL_REENTER
-from callbot.schemas.webhook import Action
 
 log = logging.getLogger(__name__)
 ROUTE_WITHIN_S = 2.0
-REENTRIES_IN_A_MINUTE = 3
-"""The third is not granted: an apology and the end."""
 OWN_WORD_WITHIN_S = 2.0
 """The call's own gateway may just be hearing of the end too, and knows why."""
 AFTER_ALL_EVENTS = 1_000_000
-"""The number of an event that the call itself did not write; the same however often Twilio asks."""
+RESULT_OF_TRANSFER = AFTER_ALL_EVENTS + 1
+"""The numbers of events that the call itself did not write; the same however often Twilio asks."""
 LONGEST_SIGNED_CALL = 200
 OVER = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 """https://www.twilio.com/docs/voice/twiml#callstatus-values"""
 BROKEN = load()["goodbye"].text
+BUSY = "I'm sorry, all lines are busy at the moment. Please call again later. Goodbye."
 
 
 async def voice_next(request: web.Request) -> web.Response:
@@ -88,21 +88,55 @@ async def follow(app: web.Application, asked: VoiceRequest, signed_call: str) ->
         log.error("the state is out of reach", extra={"reason": str(e) or type(e).__name__})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
+    dialed = asked.fields.get("DialCallStatus")
+    following = what_next(journal, dialed, datetime.now(UTC))
+    if journal is not None and dialed is not None and following is Next.TAKE_BACK:
+        _tell_result(app[CALLS].platform, journal, dialed)
     if asked.fields.get("CallStatus", "in-progress") != "in-progress":
         await _close(app[CALLS].platform, journal)
         return twiml.answer(twiml.hang_up())
-    if journal is None or found is None:
-        # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
-        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
-    if journal.state is CallState.ENDED:
-        heard_transfer = journal.pending_action is Action.TRANSFER and journal.transfer_to
-        verb = twiml.dial(journal.transfer_to or "") if heard_transfer else ""
-        return twiml.answer(verb, twiml.hang_up())
-    if _too_many_reentries(journal, datetime.now(UTC)):
+    if found is None or following is Next.GIVE_UP:
         await _close(app[CALLS].platform, journal)
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
-    await _count_reentry(app[CALLS].platform.journals, *found)
-    return await _reenter(app, journal)
+    return await _go_on(app, *found, following, dialed or "", signed_call)
+
+
+async def _go_on(
+    app: web.Application, journal: CallJournal, revision: int, following: Next, dialed: str, signed_call: str
+) -> web.Response:
+    """The caller is still there."""
+    journals = app[CALLS].platform.journals
+    match following:
+        case Next.DIAL:
+            url, shown = app[SETTINGS].public_url, caller_id(journal.brief)
+            number = journal.transfer_to or ""
+            return twiml.answer(twiml.dial(number, public_url=url, signed_call=signed_call, caller_id=shown))
+        case Next.TAKE_BACK:
+            await _note(journals, journal.model_copy(update={"transfer_result": result_of(dialed)}), revision)
+            return await _reenter(app, journal, after_transfer=True)
+        case Next.REENTER:
+            # Counted here and not when the stream begins: a stream that never begins must count too.
+            at = [*journal.reentries_at, datetime.now(UTC)][-REENTRIES_IN_A_MINUTE:]
+            await _note(journals, journal.model_copy(update={"reentries_at": at}), revision)
+            return await _reenter(app, journal, after_transfer=bool(journal.transfer_result))
+        case _:
+            return twiml.answer(twiml.hang_up())
+
+
+def connected(app: web.Application, route: CallRoute) -> web.Response:
+    """The stream; meanwhile the bot's sentences come into memory, so that its greeting is there at once."""
+    if route.phrases is not None:
+        app[CALLS].platform.phrases.prefetch_soon(route.phrases)
+    settings = app[SETTINGS]
+    return twiml.answer(
+        twiml.connect(
+            stream_base=settings.stream_base,
+            public_url=settings.public_url,
+            bot_id=route.bot_id,
+            signed_call=route.signed_call,
+            token=route.token,
+        )
+    )
 
 
 async def _check(bus: Bus, asked: VoiceRequest, call_id: str | None, signed_call: str) -> str:
@@ -126,19 +160,30 @@ async def _journal(app: web.Application, call_id: str) -> CallJournal | None:
     return found[0] if found else None
 
 
-async def _reenter(app: web.Application, journal: CallJournal) -> web.Response:
-    question = ReenterCall(call_id=journal.brief.call_id, bot_id=journal.brief.bot_id)
+async def _reenter(app: web.Application, journal: CallJournal, *, after_transfer: bool) -> web.Response:
+    brief = journal.brief
+    question = ReenterCall(
+        call_id=brief.call_id,
+        bot_id=brief.bot_id,
+        transferred_in=brief.generation if after_transfer else None,
+    )
     try:
         route = await app[BUS].ask(CALL_REENTER, question, timeout_s=ROUTE_WITHIN_S)
     except BusError as e:
         log.error("a call cannot go on", extra={"call_id": question.call_id, "reason": str(e)})
-        return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
-    return twiml.answer(connect(app[SETTINGS], route))
+        busy = isinstance(e, Refused) and e.code == "busy"
+        return twiml.answer(twiml.say(BUSY if busy else BROKEN), twiml.hang_up())
+    return connected(app, route)
+
+
+def _tell_result(platform: Platform, journal: CallJournal, dialed: str) -> None:
+    told = StageFallback(stage="call", reason=f"transfer: {result_of(dialed)}")
+    platform.events.add(journal.brief, RESULT_OF_TRANSFER, told)
 
 
 async def _close(platform: Platform, journal: CallJournal | None) -> None:
     """The call is over, and no stream was there to say so: its record is closed, its seats are free."""
-    if journal is None or journal.state is CallState.ENDED:
+    if journal is None or (journal.state is CallState.ENDED and not journal.transfer_result):
         return
     duration = datetime.now(UTC) - journal.began_at
     ended = CallEnded(reason="line_lost", duration_ms=round(duration.total_seconds() * 1000))
@@ -151,25 +196,8 @@ async def _close(platform: Platform, journal: CallJournal | None) -> None:
         log.warning("the seats were not told", extra={"call_id": over.call_id, "reason": str(e)})
 
 
-def _too_many_reentries(journal: CallJournal, now: datetime) -> bool:
-    recent = [at for at in journal.reentries_at if now - at < timedelta(seconds=60)]
-    return len(recent) >= REENTRIES_IN_A_MINUTE - 1
-
-
-async def _count_reentry(journals: Journals, journal: CallJournal, revision: int) -> None:
-    """Here and not when the stream begins: a stream that never begins must count too."""
-    reentries_at = [*journal.reentries_at, datetime.now(UTC)][-REENTRIES_IN_A_MINUTE:]
+async def _note(journals: Journals, journal: CallJournal, revision: int) -> None:
     try:
-        await journals.write(journal.model_copy(update={"reentries_at": reentries_at}), revision)
+        await journals.write(journal, revision)
     except (BusError, NatsError, TimeoutError) as e:
-        log.warning("re-entry not counted", extra={"call_id": journal.brief.call_id, "reason": str(e)})
-
-
-def connect(settings: Settings, route: CallRoute) -> str:
-    return twiml.connect(
-        stream_base=settings.stream_base,
-        public_url=settings.public_url,
-        bot_id=route.bot_id,
-        signed_call=route.signed_call,
-        token=route.token,
-    )
+        log.warning("not noted", extra={"call_id": journal.brief.call_id, "reason": str(e)})

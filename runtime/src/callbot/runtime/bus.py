@@ -97,7 +97,7 @@ class Bus:
             raise Refused(refusal.code, refusal.message, refusal.details)
         try:
             return row.answer.decode(reply.data)
-        except ValidationError as e:
+        except (ValidationError, MalformedAudio) as e:
             raise TimedOut(f"{row.name}: an answer that cannot be read") from e
 
     async def hear(

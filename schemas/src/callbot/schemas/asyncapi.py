@@ -18,6 +18,7 @@ from pydantic.json_schema import models_json_schema
 from callbot.schemas.audio import BotAudio, CallerAudio
 from callbot.schemas.flow import flow_page, with_diagram
 from callbot.schemas.message import Refusal, Wire
+from callbot.schemas.recording import RecordingPart, RecordingPiece
 from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question, Subject
 
 Json = dict[str, Any]
@@ -31,6 +32,7 @@ DESCRIPTIONS = {
     "dialog-worker": "The mind of a call: what to say and do.",
     "tts-worker": "The mouth of a call: sentences in, audio out.",
 }
+BINARY = (CallerAudio, BotAudio, RecordingPiece, RecordingPart)
 REFUSED_HEADERS: Json = {
     "type": "object",
     "properties": {"Callbot-Refused": {"type": "string", "const": "1"}},
@@ -97,7 +99,7 @@ def _components(rows: list[Subject[Wire]]) -> Json:
 
 
 def _message(message: type[Wire]) -> Json:
-    if issubclass(message, (CallerAudio, BotAudio)):
+    if issubclass(message, BINARY):
         layout = (message.__doc__ or "").strip().replace("\n    ", "\n")
         payload = {"type": "string", "format": "binary", "description": layout}
         return {"contentType": "application/octet-stream", "payload": payload}

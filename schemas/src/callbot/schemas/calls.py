@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from callbot.schemas.bots import Suggest
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 from callbot.schemas.turn_record import TurnRecord
-from callbot.schemas.turn_taking import Phrases, TurnTaking
+from callbot.schemas.turn_taking import Phrases, SpeakPhrases, TurnTaking
 from callbot.schemas.users import AsUser
 from callbot.schemas.webhook import Action, HistoryEntry
 
@@ -99,6 +99,8 @@ class CallRoute(Message):
     """Signed, bound to call and bot, short-lived; travels as a `<Parameter>` of the stream."""
     signed_call: str
     """The call's id with our signature: what `call=` of the action URL is."""
+    phrases: SpeakPhrases | None = None
+    """What the bot may have to say at once: a gateway has it in memory before the stream begins."""
 
 
 class CheckCall(Message):
@@ -126,10 +128,15 @@ class AdmitStream(Message):
 
 
 class ReenterCall(Message):
-    """The stream of a live call ended without our doing; Twilio asks again (`/v1/voice/next`)."""
+    """The call goes on with another stream; Twilio asks for it (`/v1/voice/next`).
+
+    Refused with `call_not_found`, `bot_not_found`, `call_over`, `busy` (others have its place by now).
+    """
 
     call_id: CallId
     bot_id: BotId
+    transferred_in: int | None = None
+    """The generation of the stream that ended with a transfer, which nobody took. None: its stream broke."""
 
 
 class CallState(StrEnum):
@@ -153,6 +160,8 @@ class CallJournal(Message):
     """When the first stream of this call began."""
     reentries_at: list[Timestamp] = []
     """When Twilio last came back for this call: too often in a minute ends it."""
+    transfer_result: str = ""
+    """Why the transfer that ended this stream was in vain (`no-answer`…); the call goes on with another."""
 
 
 class CallStarted(Message):
@@ -201,6 +210,8 @@ class CallEvent(Message):
     call_id: CallId
     bot_id: BotId
     user_id: UserId
+    generation: int = 0
+    """Of the stream that it happened in."""
     at: Timestamp
     fact: CallFact
 

@@ -6,7 +6,7 @@ documents, the README's diagram and the NATS permissions are generated from thes
 
 import re
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from callbot.schemas.audio import BotAudio, CallerAudio
 from callbot.schemas.bots import (
@@ -48,6 +48,7 @@ from callbot.schemas.dialog import (
 )
 from callbot.schemas.message import Receipt, Wire
 from callbot.schemas.numbers import Connected, ConnectTwilio, DisconnectNumber, GetNumber, MyNumber
+from callbot.schemas.recording import CallRecordingPart, RecordingPart, RecordingPiece
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
 from callbot.schemas.speech import (
     EarsProgress,
@@ -190,9 +191,11 @@ VOICE_LIST      = _ask ("voice_list",      "voices.list",                      L
 CALL_GET        = _ask ("call_get",        "calls.get",                        CallRef,        CallDetail, "gateway -> call-router")
 CALL_LIST       = _ask ("call_list",       "calls.list",                       ListCalls,      CallPage,   "gateway -> call-router")
 CALL_DELETE     = _ask ("call_delete",     "calls.delete",                     CallRef,        Done,       "gateway -> call-router")
+CALL_RECORDING  = _ask ("call_recording",  "calls.recording",                  CallRecordingPart, RecordingPart, "gateway -> call-router")
 
 # Remembered
 CALL_EVENT      = _tell("call_event",      "events.{call_id}",                 CallEvent,                  "gateway -> call-router, gateway")
+RECORDING_PIECE = _tell("recording_piece", "recordings.{call_id}",             RecordingPiece,             "gateway -> call-router")
 # fmt: on
 
 SUBJECTS: Final[tuple[Subject[Wire], ...]] = tuple(
@@ -205,7 +208,7 @@ class Stream:
     """A JetStream stream; its consumers are durable and pulled."""
 
     name: str
-    subject: Subject[CallEvent]
+    subject: Subject[Any]
     creator: str
     consumers: dict[str, str]
     """Durable name → the service that pulls it."""
@@ -213,6 +216,8 @@ class Stream:
     """Who reads single messages by their number, without a consumer."""
     max_age_s: int
     max_bytes: int
+    until_taken: bool = False
+    """What a consumer has taken is gone (a work queue), and what is new is refused while it is full."""
 
 
 @dataclass(frozen=True)
@@ -235,6 +240,16 @@ CALL_EVENTS: Final = Stream(
     readers=frozenset({"gateway"}),
     max_age_s=7 * 24 * 3600,
     max_bytes=256 * 1024 * 1024,
+)
+RECORDINGS: Final = Stream(
+    name="recordings",
+    subject=RECORDING_PIECE,
+    creator="call-router",
+    consumers={"recordings": "call-router"},
+    readers=frozenset(),
+    max_age_s=24 * 3600,
+    max_bytes=1024 * 1024 * 1024,
+    until_taken=True,
 )
 CALLS: Final = Bucket(
     name="calls",
@@ -268,7 +283,7 @@ PHRASES: Final = Bucket(
     ttl_s=30 * 24 * 3600,
     max_bytes=512 * 1024 * 1024,
 )
-STREAMS: Final = (CALL_EVENTS,)
+STREAMS: Final = (CALL_EVENTS, RECORDINGS)
 BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES)
 
 OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}

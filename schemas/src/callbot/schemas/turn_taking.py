@@ -52,6 +52,12 @@ class SpeakPhrases(Message):
     language: str
     texts: Annotated[list[str], Field(max_length=20)]
 
+    @classmethod
+    def of(cls, *, voice: str, language: str, greeting: str, phrases: Phrases) -> "SpeakPhrases":
+        """What such a bot may have to say at once: its greeting and every fixed sentence that it has."""
+        own = [text for text in phrases.model_dump().values() if text]
+        return cls(voice=voice, language=language, texts=list(dict.fromkeys([greeting, *own])))
+
 
 def phrase_key(voice: str, language: str, text: str) -> str:
     """Where the bucket `phrases` keeps this sentence as raw 8 kHz µ-law: 32 hexadecimal digits.

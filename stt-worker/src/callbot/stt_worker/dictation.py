@@ -42,7 +42,7 @@ BEFORE_A_YEAR: Final = BEFORE_A_TIME | _words(
 )
 BEFORE_AN_ANSWER: Final = _words("it's its is that's yes yeah no okay sure um uh")
 MARKS: Final = _words("dot dash underscore hyphen slash backslash")
-"""No sentence ends with them."""
+"""No sentence ends with them, nor with one word after them."""
 SMALLEST_NUMBER: Final = 3
 NATIONAL_DIGITS: Final = 10
 """Of North America with the area's code; with the country's (`+1`) there is one more (ITU-T E.164)."""
@@ -60,7 +60,7 @@ def dictation(text: str) -> Dictation:
         return Dictation.NONE
     if ADDRESS_ENDS.search(text):
         return Dictation.ADDRESS
-    if _spelling(text, tokens):
+    if _spelling(tokens):
         return Dictation.GOES_ON
     return _number(text, tokens)
 
@@ -90,8 +90,7 @@ def _is_dictated(groups: list[str], before: list[str], talk: bool) -> bool:
     if len(groups) > 1:
         return digits >= SMALLEST_NUMBER
     alone = not before or (len(before) <= 2 and last_before in BEFORE_AN_ANSWER)
-    rounded = digits <= 4 and groups[0].endswith("00")
-    return alone and digits >= SMALLEST_NUMBER and not rounded
+    return alone and digits >= SMALLEST_NUMBER and not re.fullmatch(r"\d00|\d+000", groups[0])
 
 
 def _is_time(groups: list[str], before: str) -> bool:
@@ -135,9 +134,13 @@ def _digits_of(token: str) -> list[str]:
     return [part for part in parts if part] if all(part.isdigit() or not part for part in parts) else []
 
 
-def _spelling(text: str, tokens: list[str]) -> bool:
+def _spelling(tokens: list[str]) -> bool:
     last = tokens[-1]
-    if last.lower() in MARKS or "@" in last or ADDRESS_BEGINS.search(" ".join(tokens)):
+    if (
+        not MARKS.isdisjoint(map(str.lower, tokens[-2:]))
+        or "@" in last
+        or ADDRESS_BEGINS.search(" ".join(tokens))
+    ):
         return True
     if _letters_at_the_end(tokens) or _LOCAL_PART.fullmatch(last):
         return True
@@ -168,7 +171,8 @@ def _letters_at_the_end(tokens: list[str]) -> bool:
         if not (alone or joined):
             break
         letters += parts
-    return len("".join(letters)) >= 2 and any(map(str.isalpha, letters))
+    an_article = letters[-1:] in (["a"], ["I"]) and len(letters) == 2
+    return len("".join(letters)) >= 2 and any(map(str.isalpha, letters)) and not an_article
 
 
 def _is_acronym(token: str) -> bool:

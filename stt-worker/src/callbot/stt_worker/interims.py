@@ -1,8 +1,7 @@
 """What transcripts of speech that goes on may cost: a share of one core, and never a final's time."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 FIRST_AFTER_MS: Final = 500
@@ -15,21 +14,20 @@ class InterimBudget:
     def __init__(self, share: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._share = share
         self._clock_s = clock_s
-        self._running = False
+        self._begun_s: float | None = None
         self._next_at_s = 0.0
 
-    def allows_one(self, free_decoders: int) -> bool:
-        """With one decoder left for a final that comes meanwhile."""
-        due = not self._running and self._clock_s() >= self._next_at_s
-        return due and self._share > 0 and free_decoders >= 2
+    def begin(self, free_decoders: int) -> bool:
+        """Takes the place for one interim until `end`, if there is any: a decoder is left for a final."""
+        now_s = self._clock_s()
+        free = self._begun_s is None and free_decoders >= 2
+        if not free or self._share <= 0 or now_s < self._next_at_s:
+            return False
+        self._begun_s = now_s
+        return True
 
-    @contextmanager
-    def interim(self) -> Iterator[None]:
-        begun_s = self._clock_s()
-        self._running = True
-        try:
-            yield
-        finally:
-            self._running = False
-            took_s = self._clock_s() - begun_s
-            self._next_at_s = begun_s + took_s / self._share
+    def end(self) -> None:
+        if self._begun_s is not None:
+            took_s = self._clock_s() - self._begun_s
+            self._next_at_s = self._begun_s + took_s / self._share
+            self._begun_s = None

@@ -55,7 +55,6 @@ class CallEars:
         self._next_seq = lease.from_seq
         self._judged_ms = from_ms
         self._unfollowed: deque[tuple[int, float, float]] = deque()
-        self._replayed_ms = from_ms
         self._told_frames = 0
         self._audio = AudioRing(from_ms)
         self._course = self._course_from(from_ms)
@@ -137,8 +136,6 @@ class CallEars:
         whole = frame.payload[:FRAME_BYTES].ljust(FRAME_BYTES, bytes([SILENCE_BYTE]))
         audio = bytes([SILENCE_BYTE]) * (lost * FRAME_BYTES) + whole
         self._next_seq = frame.seq + 1
-        if frame.replayed:
-            self._replayed_ms = self._next_seq * FRAME_MS
         self._audio.append(audio)
         if self._ear is not None:
             self._ear.hear(audio)
@@ -148,10 +145,8 @@ class CallEars:
         self._follow()
 
     def _follow(self) -> None:
-        """A replay comes faster than silences are weighed: it waits, or turns would melt into one."""
-        chunks = self._unfollowed
-        while chunks and not (self._understanding.weighing and chunks[0][0] <= self._replayed_ms):
-            self._follow_chunk(*chunks.popleft())
+        while self._unfollowed and self._understanding.may_hear(self._unfollowed[0][0]):
+            self._follow_chunk(*self._unfollowed.popleft())
 
     def _follow_chunk(self, end_ms: int, probability: float, level_dbfs: float) -> None:
         frames_before, self._judged_ms = self._judged_ms // FRAME_MS, end_ms

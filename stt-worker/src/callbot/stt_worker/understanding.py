@@ -30,18 +30,27 @@ from callbot.schemas.subjects import (
 from callbot.stt_worker.audio_ring import AudioRing
 from callbot.stt_worker.end_of_turn import Began, Ended, EndOfTurn, Happening, Resumed, WentQuiet
 from callbot.stt_worker.interims import EVERY_MS, FIRST_AFTER_MS, InterimBudget
-from callbot.stt_worker.patience import silence_wanted_ms
+from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
 from callbot.stt_worker.recognizer import Recognizer, Utterance
-from callbot.stt_worker.turn_reports import Decoded, Turn, TurnReports
+from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
 from callbot.stt_worker.words import Completeness, completeness, is_backchannel
 
 WORDS_OF_SPEECH: Final = 2
 """In an interim transcript; one word may be made up from half a cough."""
+JITTER_MS: Final = 100
+"""Frames of a live call may come so much together."""
 WORTH_THINKING_ABOUT: Final = (Completeness.DONE, Completeness.UNSURE)
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Subject[Any], Message], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weighing:
+    quiet: WentQuiet
+    begun_s: float
+    task: asyncio.Task[None]
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +64,7 @@ class _Spoken:
     waited_for: str = "silence"
     decoding: asyncio.Task[Decoded] | None = None
     """Of all that was said before the silence that goes on."""
-    weighing: asyncio.Task[None] | None = None
+    weighing: _Weighing | None = None
     over: bool = False
 
     @property
@@ -92,10 +101,15 @@ class Understanding:
         self._spoken = _Spoken(0, 0, over=True)
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    @property
-    def weighing(self) -> bool:
-        """It is being found out how long the silence has to last."""
-        return self._spoken.weighing is not None
+    def may_hear(self, end_ms: int) -> bool:
+        """May what ends there be followed? Not what comes before its time while a silence is weighed.
+
+        A replay comes at once, far ahead of the words of its pauses: its turns would melt into one.
+        """
+        if (weighing := self._spoken.weighing) is None:
+            return True
+        passed_ms = (time.monotonic() - weighing.begun_s) * 1000
+        return end_ms <= weighing.quiet.to_ms + passed_ms + JITTER_MS
 
     def follow(self, happening: Happening, course: EndOfTurn, audio: AudioRing) -> None:
         match happening:
@@ -114,9 +128,10 @@ class Understanding:
         spoken = self._spoken
         if not course.is_speaking or now_ms < spoken.next_interim_ms:
             return
-        if self._budget.allows_one(self._recognizer.free_decoders):
+        if self._budget.begin(self._recognizer.free_decoders):
             spoken.next_interim_ms = now_ms + EVERY_MS
-            self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
+            interim = self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
+            interim.add_done_callback(lambda _: self._budget.end())
 
     def drop(self) -> None:
         """What is being worked out is of no use any more."""
@@ -136,19 +151,21 @@ class Understanding:
         spoken, heard = self._spoken, audio.between(quiet.from_ms, quiet.to_ms)
         spoken.waited_for = "silence"
         spoken.decoding = self._spawn(self._transcribed(heard))
-        spoken.weighing = self._spawn(self._weigh(spoken, spoken.decoding, quiet, heard, course, audio))
-        spoken.weighing.add_done_callback(lambda done: self._has_weighed(spoken, done))
+        task = self._spawn(self._weigh(spoken, spoken.decoding, quiet, heard, course, audio))
+        weighing = spoken.weighing = _Weighing(quiet, time.monotonic(), task)
+        task.add_done_callback(lambda _: self._has_weighed(spoken, weighing))
 
-    def _has_weighed(self, spoken: _Spoken, weighing: asyncio.Task[None]) -> None:
+    def _has_weighed(self, spoken: _Spoken, weighing: _Weighing) -> None:
         if spoken.weighing is weighing:
             spoken.weighing = None
             self._weighed()
 
     def _resumed(self, voiced_from_ms: int) -> None:
         spoken = self._spoken
-        for task in (spoken.decoding, spoken.weighing):
-            if task is not None:
-                task.cancel()
+        if spoken.decoding is not None:
+            spoken.decoding.cancel()
+        if spoken.weighing is not None:
+            spoken.weighing.task.cancel()
         spoken.decoding = spoken.weighing = None
         if spoken.eager:
             spoken.eager = False
@@ -187,9 +204,11 @@ class Understanding:
         if spoken.over:
             return
         words = completeness(decoded.text, self._lease.brief.language)
-        if decoded.text and words in WORTH_THINKING_ABOUT and not is_backchannel(decoded.text):
+        if decoded.text and words in WORTH_THINKING_ABOUT:
             self._foresee(spoken, quiet, decoded)
-        wanted_ms, spoken.waited_for = self._end_silence_ms, "silence"
+        unclear = not decoded.text and not decoded.error and quiet.voiced_ms >= REAL_SPEECH_MS
+        # Whoever has spoken and was not understood may be in the middle of it; more may explain it.
+        wanted_ms, spoken.waited_for = UNFINISHED_MS if unclear else self._end_silence_ms, "silence"
         if decoded.text:
             finished = await sounding
             wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, self._lease.brief.turn)
@@ -233,8 +252,7 @@ class Understanding:
         self._tell(SPEECH_JUDGED, judged)
 
     async def _interim(self, spoken: _Spoken, heard: bytes) -> None:
-        with self._budget.interim():
-            text = (await self._transcribed(heard)).text
+        text = (await self._transcribed(heard)).text
         if not text or spoken.over:
             return
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)

@@ -21,11 +21,11 @@ def _words(text: str) -> frozenset[str]:
 
 
 BACKCHANNELS: Final = _words(
-    "ah aha alright cool exactly fine good great hm hmm huh m mhm mm mmhmm oh ok okay right sure "
-    "uh uhhuh um wow yeah yep yes yup"
+    "ah aha alright cool exactly fine good great huh oh ok okay right sure uh uhhuh um wow yeah yep yes yup"
 )
 """What listeners say without wanting the floor (Ward and Tsukahara 2000, "Prosodic features which cue
 back-channel responses"); the answer to a question is one of them too: who is speaking decides."""
+PHRASES_OF_A_BACKCHANNEL: Final = ("all right", "got it", "i see")
 WORDS_OF_A_BACKCHANNEL: Final = 3
 
 NEVER_LAST: Final = _words(
@@ -68,7 +68,8 @@ BEGINNINGS: Final = frozenset(
     |hold on|just a moment|just a second|one moment|one second""".replace("\n    ", "").split("|")
 )
 """Alone they say that the speaker is about to speak."""
-WHOLE_ANSWERS: Final = _words("bye goodbye hello hi no nope ok okay right stop sure thanks yeah yep yes yup")
+OPENERS: Final = _words("hello hey hi no nope")
+"""Alone they are a whole turn, or open a longer one, as backchannels do."""
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*", re.IGNORECASE)
 
 
@@ -76,12 +77,18 @@ def is_backchannel(text: str) -> bool:
     """Nothing but "mm-hm", "yeah", "okay"."""
     words = [re.sub(r"[^a-z]", "", word) for word in text.lower().split()]
     words = [word for word in words if word]
-    return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(word in BACKCHANNELS for word in words)
+    if " ".join(words).startswith(PHRASES_OF_A_BACKCHANNEL):
+        words = words[2:] or ["ok"]
+    hummed = [word in BACKCHANNELS or not word.strip("hm") for word in words]
+    return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(hummed)
 
 
 def completeness(text: str, language: str = "en-US") -> Completeness:
     """Of an utterance that has just gone quiet."""
     text = text.strip()
+    if is_backchannel(text):
+        # An answer, or the first word of a longer one: "Yes, but …".
+        return Completeness.UNSURE
     match dictation(text):
         case Dictation.GOES_ON:
             return Completeness.COUNTING
@@ -104,6 +111,8 @@ def _of_a_sentence(text: str, words: list[str]) -> Completeness:
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     if last in NEVER_LAST or said in BEGINNINGS:
         return Completeness.INCOMPLETE
+    if said in OPENERS:
+        return Completeness.UNSURE
     if last in AUXILIARIES and before in PRONOUNS:
         return Completeness.UNSURE
     stranded = text.endswith("?") and words[0] in QUESTION_WORDS
@@ -111,7 +120,7 @@ def _of_a_sentence(text: str, words: list[str]) -> Completeness:
         return Completeness.INCOMPLETE
     if said.endswith(OPENINGS):
         return Completeness.INCOMPLETE
-    whole = text.endswith((".", "?", "!")) or (len(words) <= 3 and last in WHOLE_ANSWERS)
+    whole = text.endswith((".", "?", "!")) or said.endswith(("thank you", "thanks", "bye", "please"))
     return Completeness.DONE if whole else Completeness.UNSURE
 
 

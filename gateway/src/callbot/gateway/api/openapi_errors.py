@@ -24,6 +24,7 @@ MEANINGS = {
     "method_not_allowed": "The path exists, with other methods: see `Allow`.",
     "misdirected_request": "Without authentication only pages of the same machine may ask.",
     "no_number": "No Twilio number is connected.",
+    "no_recording": "The call was not recorded, or its recording is no longer kept.",
     "no_number_available": "Twilio has no number to sell at the moment.",
     "not_found": "There is no such path.",
     "number_not_found": "The Twilio account has no such number.",

@@ -1,8 +1,8 @@
-"""What goes on for as long as a call does: its media stream and its live events."""
+"""What is no JSON: the media stream of a call, its live events, its recording."""
 
 from typing import Any
 
-from callbot.gateway.api.openapi_errors import codes_of_all, error_responses
+from callbot.gateway.api.openapi_errors import codes_of_all, error_responses, header_refs
 from callbot.gateway.api.openapi_examples import PARAMETERS
 from callbot.gateway.api.openapi_schemas import Refs
 from callbot.schemas.calls import CallEnded, CallStarted, StageFallback, TurnDone
@@ -35,6 +35,7 @@ def stream_paths(refs: Refs, *, is_open: bool) -> dict[str, Json]:
             "get": _stream("stream"),
         },
         "/calls/{call_id}/events": {"get": _events(refs)},
+        "/calls/{call_id}/recording": {"get": _recording()},
     }
     for path in paths.values():
         path["get"]["responses"] |= error_responses(codes_of_all(is_open=is_open))
@@ -104,6 +105,41 @@ def _events(refs: Refs) -> Json:
         "responses": {
             "200": {"description": "Events (HTML standard, server-sent events).", "content": content},
             "204": {"description": "The call has ended, and all its events were shown."},
+            **error_responses(codes),
+        },
+    }
+
+
+def _recording() -> Json:
+    content = {"audio/wav": {"schema": {"type": "string", "contentMediaType": "audio/wav"}}}
+    headers: Json = {
+        "Content-Length": {
+            "description": "As long as the call: 16,000 bytes a second, and a header of 58 bytes.",
+            "schema": {"type": "integer", "minimum": 58},
+        },
+        "Content-Disposition": {
+            "description": "A name for the file.",
+            "schema": {"type": "string", "examples": ['attachment; filename="CA5ef8….wav"']},
+        },
+    }
+    codes = ("unauthorized", "call_not_found", "no_recording", "call_live", "unavailable")
+    return {
+        "operationId": "call_recording",
+        "tags": ["Calls"],
+        "summary": "The recording of a call (WAV)",
+        "description": (
+            "Of bots with `record`: two channels of µ-law (format 7), 8,000 Hz, the caller left, what they "
+            "heard of the bot right, on one clock. There once the call has ended (409 before); 503 with "
+            "`Retry-After` while its last seconds are being stored. What was lost on the way is silence. "
+            "Kept for as long as the operator has set, or until the call is erased."
+        ),
+        "parameters": [_path("call_id", CALL_ID_PATTERN)],
+        "responses": {
+            "200": {
+                "description": "A WAV file; a connection that ends before its length was broken off.",
+                "headers": {**header_refs(), **headers},
+                "content": content,
+            },
             **error_responses(codes),
         },
     }

@@ -109,6 +109,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("call_list", query={"bot_id": "{{bot_id}}", "limit": "50"}),
         Step("call_get", needs=_UNSIGNED, says="+14155550100"),
         Step("call_events", expect=(200, 204), needs=_UNSIGNED),
+        Step("call_recording", "The recording of a call: none", expect=(404, 409), needs=_UNSIGNED),
         Step("call_delete", needs=_UNSIGNED, again_after=409),
         Step("call_get", "A call that was erased", expect=(404,)),
     ),

@@ -70,8 +70,12 @@ class Hypothesis:
 
     @property
     def is_speech(self) -> bool:
-        """Whisper invents words for noise. Measured on noise, hum, clicks, tones; speech down to 10 dB."""
-        invented = self.score < -2.0 or (self.no_speech > 0.5 and self.score < -1.0)
+        """Whisper invents words for noise. Measured on noise, hum, clicks, tones; speech down to 10 dB.
+
+        A murmur becomes one word of a low score.
+        """
+        lowest = -1.5 if len(self.text.split()) == 1 else -2.0
+        invented = self.score < lowest or (self.no_speech > 0.5 and self.score < -1.0)
         return not (invented or self.is_silence) and any(c.isalnum() for c in self.text)
 
     @property

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from callbot.studio.bench.results import OtherSettings
+from callbot.studio.bench.webhook import Says
 from callbot.studio.up import PlatformFailed
 
 app = typer.Typer(help="Measure.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -21,7 +22,13 @@ def latency(
     calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 1,
     turns_per_call: Annotated[int, typer.Option(min=1)] = 6,
     webhook_ms: Annotated[float, typer.Option(min=0, help="The webhook's own time.")] = 20.0,
+    webhook_says: Annotated[str, typer.Option(help="own, or suggestion: what the model suggests.")] = "own",
     suggest: Annotated[str, typer.Option(help="full or off.")] = "full",
+    llm_tokens: Annotated[
+        int, typer.Option(min=0, help="A model of set pace, with suggestions of so many tokens.")
+    ] = 0,
+    llm_first_token_ms: Annotated[float, typer.Option(min=0, help="Of that model.")] = 200.0,
+    llm_tokens_per_s: Annotated[float, typer.Option(min=0, help="Of that model.")] = 60.0,
     scripted: Annotated[bool, typer.Option("--scripted", help="Without models.")] = False,
     seed: Seed = 1,
     out: Path = Path("build/bench/latency.jsonl"),
@@ -29,8 +36,22 @@ def latency(
 ) -> None:
     """From the caller's last word to the bot's first sound, end of turn included, and each stage."""
     from callbot.studio.bench.latency import LatencyPlan, measure
+    from callbot.studio.up.scripted_llm import Pace
 
-    plan = LatencyPlan(turns, calls, turns_per_call, webhook_ms, suggest, scripted, seed)
+    if webhook_says not in ("own", "suggestion"):
+        raise typer.BadParameter("own or suggestion", param_hint="--webhook-says")
+    llm = Pace(first_token_ms=llm_first_token_ms, tokens_per_s=llm_tokens_per_s, tokens=llm_tokens)
+    plan = LatencyPlan(
+        turns,
+        calls,
+        turns_per_call,
+        webhook_ms,
+        suggest,
+        scripted,
+        seed,
+        webhook_says=cast(Says, webhook_says),
+        llm=llm if llm_tokens else None,
+    )
     _run(measure(plan, out, resume=resume))
 
 

@@ -3,17 +3,21 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 
 from callbot.studio.bench.results import Results, Row, machine, percentile
-from callbot.studio.bench.webhook import answering_webhook, create_bot
+from callbot.studio.bench.webhook import Says, answering_webhook, create_bot
 from callbot.studio.emulator import Caller, Emulator, NotHeard, ScriptedVoice, Voice, piper_voice
 from callbot.studio.up import WITHOUT_LIMITS, running_platform
+from callbot.studio.up.scripted_llm import Pace, scripted_llm
 
 UTTERANCES = (
     "I'd like to book a table for four, please.",
@@ -29,7 +33,9 @@ UTTERANCES = (
 )
 STAGES = {
     "endpointing_ms": "end of turn, from the last speech",
-    "stt_ms": "  transcript (inside the end of turn)",
+    "eager_ms": "  words to think about (inside it)",
+    "stt_ms": "  of which the transcript",
+    "won_ms": "  language model's head start",
     "llm_first_token_ms": "language model, first token",
     "llm_ms": "language model, suggestion complete",
     "webhook_ms": "webhook",
@@ -50,15 +56,22 @@ class LatencyPlan:
     suggest: str
     scripted: bool
     seed: int
+    webhook_says: Says = "own"
+    llm: Pace | None = None
+    """None: the platform's own model."""
+
+    def settings(self) -> dict[str, Any]:
+        return {**asdict(self), "llm": self.llm and self.llm.model_dump()}
 
 
 async def measure(plan: LatencyPlan, out: Path, *, resume: bool) -> int:
     """Prints the table; exit code 1 when a turn was not answered."""
-    results = Results(out, asdict(plan), resume=resume)
+    results = Results(out, plan.settings(), resume=resume)
     options = ("--scripted",) if plan.scripted else ()
     async with (
-        running_platform(*options, env=WITHOUT_LIMITS) as platform,
-        answering_webhook(plan.webhook_ms) as webhook,
+        _language_model(plan.llm) as llm,
+        running_platform(*options, env={**WITHOUT_LIMITS, **llm}) as platform,
+        answering_webhook(plan.webhook_ms, plan.webhook_says) as webhook,
         aiohttp.ClientSession() as http,
         Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator,
     ):
@@ -73,6 +86,23 @@ async def measure(plan: LatencyPlan, out: Path, *, resume: bool) -> int:
             rows = [row for rows in await asyncio.gather(*calls) for row in rows]
             results.add(rows[:missing])
     return _print_table(plan, results.rows)
+
+
+@asynccontextmanager
+async def _language_model(pace: Pace | None) -> AsyncIterator[Mapping[str, str]]:
+    """A model of that pace, as settings of the platform; none for its own."""
+    if pace is None:
+        yield {}
+        return
+    runner = web.AppRunner(scripted_llm(pace), access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        yield {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none-needed", "OPENAI_MODEL": "scripted"}
+    finally:
+        await runner.cleanup()
 
 
 async def _speech(plan: LatencyPlan) -> dict[str, bytes]:
@@ -126,18 +156,26 @@ async def _stages(http: aiohttp.ClientSession, url: str, call_id: str) -> list[d
             async with http.get(f"{url}/v1/calls/{call_id}") as answer:
                 record = await answer.json() if answer.status == 200 else {}
             if record.get("ended_at"):
-                return [turn["times"] for turn in record["turns"] if turn["input"] == "speech"]
+                return [_row(turn) for turn in record["turns"] if turn["input"] == "speech"]
             await asyncio.sleep(0.1)
 
 
+def _row(turn: Mapping[str, Any]) -> dict[str, Any]:
+    told = ("speculation", "prepared", "user_text", "source")
+    return {**turn["times"], **{name: turn[name] for name in told}}
+
+
 def _print_table(plan: LatencyPlan, rows: Sequence[Row]) -> int:
-    print(f"\n{machine()}; {plan}")
+    print(f"\n{machine()}; {plan.settings()}")
     print(f"{'milliseconds':40} {'p50':>7} {'p95':>7} {'p99':>7} {'turns':>6}")
     for key, what in STAGES.items():
         values = [row[key] for row in rows if row.get(key) is not None]
         if values:
             shares = (percentile(values, share) for share in (0.5, 0.95, 0.99))
             print(f"{what:40} {' '.join(f'{value:7.0f}' for value in shares)} {len(values):6}")
+    speculation = Counter(row["speculation"] for row in rows if "speculation" in row)
+    prepared = sum(bool(row.get("prepared")) for row in rows)
+    print(f"thinking ahead: {dict(speculation)}; first sentence prepared in {prepared} turns")
     unanswered = sum(row["ear_ms"] is None for row in rows)
     late_ms = max((row["emulator_late_ms"] for row in rows), default=0.0)
     print(f"{unanswered} of {len(rows)} turns unanswered")

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from os import cpu_count
+from os import cpu_count, getloadavg
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class Results:
 
 def machine() -> str:
     """What a figure has to be read with."""
-    return f"{cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    busy = " ".join(f"{load:.1f}" for load in getloadavg())
+    return f"{cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load {busy}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -60,7 +60,7 @@ async def soak(plan: SoakPlan, out: Path, *, resume: bool) -> int:
     }
     async with (
         running_platform("--scripted", "--replicas", str(plan.replicas), env=env) as platform,
-        answering_webhook(0, echo=True) as webhook,
+        answering_webhook(0, "echo") as webhook,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http,
         Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator,
     ):

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
@@ -15,17 +15,37 @@ ANSWERS = (
     "We have a free table then. May I have your name?",
     "Of course, that is no problem at all.",
 )
+LONG_ANSWER = (
+    "We open every day at eleven in the morning and close at ten in the evening. "
+    "On Fridays and on Saturdays the kitchen works until midnight, and there is live music in the garden. "
+    "Our lunch has three courses, and you may choose between fish, meat and a vegetarian dish. "
+    "Children under six years eat for free when they come with their parents. "
+    "If you drive, please use the parking garage around the corner, where the first two hours cost nothing. "
+    "Dogs are welcome in the garden, and there is always fresh water for them."
+)
+"""About half a minute: time to speak over it."""
+Says = Literal["own", "echo", "suggestion", "long"]
+"""A sentence of its own; the caller's words; the suggestion as it is; the long answer."""
 
 
 @asynccontextmanager
-async def answering_webhook(after_ms: float, *, echo: bool = False) -> AsyncIterator[str]:
-    """Yields its URL. `echo`: answers with the caller's own words."""
-    answers = itertools.cycle(ANSWERS)
+async def answering_webhook(after_ms: float, says: Says = "own") -> AsyncIterator[str]:
+    """Yields its URL."""
+    own = itertools.cycle(ANSWERS)
 
     async def answer(request: web.Request) -> web.Response:
         body = await request.json()
         await asyncio.sleep(after_ms / 1000)
-        return web.json_response({"say": f"I heard {body['user_text']}" if echo else next(answers)})
+        match says:
+            case "echo":
+                say = f"I heard {body['user_text']}"
+            case "suggestion":
+                say = body["llm_suggestion"] or next(own)
+            case "long":
+                say = LONG_ANSWER
+            case "own":
+                say = next(own)
+        return web.json_response({"say": say})
 
     app = web.Application()
     app.router.add_post("/bot", answer)

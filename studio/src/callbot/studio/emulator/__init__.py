@@ -11,8 +11,10 @@ from callbot.studio.emulator.call import APPLICATION_ERROR, Call, CallEnd, CallS
 from callbot.studio.emulator.call_parameters import CallStatus, DialOutcome
 from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard, Said
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints
+from callbot.studio.emulator.cut import Cut
 from callbot.studio.emulator.emulator import Emulator
 from callbot.studio.emulator.number import Hook, Number
+from callbot.studio.emulator.surroundings import Echo
 from callbot.studio.emulator.voices import PiperVoice, ScriptedVoice, Voice, VoiceError, piper_voice
 from callbot.studio.emulator.webhooks import Deadlines
 
@@ -29,8 +31,10 @@ __all__ = [
     "Code",
     "Complaint",
     "Complaints",
+    "Cut",
     "Deadlines",
     "DialOutcome",
+    "Echo",
     "Emulator",
     "EndReason",
     "Heard",

@@ -14,6 +14,7 @@ import aiohttp
 from callbot.studio.emulator import call_parameters, twiml
 from callbot.studio.emulator.call_parameters import CallStatus, DialOutcome
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints, Rejected
+from callbot.studio.emulator.cut import Cut
 from callbot.studio.emulator.line import Line
 from callbot.studio.emulator.media_stream import StreamEnd, open_stream
 from callbot.studio.emulator.number import Number
@@ -85,7 +86,8 @@ class Call:
         self.steps: list[CallStep] = []
         self.dialed: list[str] = []
         self.streams = 0
-        self.clears = 0
+        self.cuts: list[Cut] = []
+        """Each `clear` of the platform, and how the bot went on."""
         self.streaming = asyncio.Event()
         """Set once the first stream has begun."""
         self.end: CallEnd | None = None
@@ -270,8 +272,8 @@ class Call:
             plan.call_sid, plan.number.account.sid, plan.from_number, plan.number.phone_number, self.status
         )
 
-    def _on_clear(self) -> None:
-        self.clears += 1
+    def _on_clear(self, cut: Cut) -> None:
+        self.cuts.append(cut)
         self.line.ear.cleared()
 
     def _complain(self, code: Code, text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from callbot.studio.emulator.call import Call, CallEnd
 from callbot.studio.emulator.clock import Lateness
 from callbot.studio.emulator.complaints import Complaints
+from callbot.studio.emulator.cut import Cut
 from callbot.studio.emulator.ear import Segment
 from callbot.studio.emulator.voices import Voice, wav_speech
 
@@ -63,7 +64,7 @@ class Caller:
         self._listened_to_ms = 0
         self._texts_read = 0
         self._last_word_ms: float | None = None
-        self._clears_before = 0
+        self._cuts_before = 0
 
     @property
     def sid(self) -> str:
@@ -97,17 +98,22 @@ class Caller:
 
         Raises VoiceError; CallOver when the call ends before.
         """
-        audio = await self._speech(what)
+        said = await self.makes(await self._speech(what))
+        self._last_word_ms = said.last_word_ms
+        return said
+
+    async def makes(self, sound: bytes) -> Said:
+        """A cough or another sound that asks for no reply, as mu-law. Raises CallOver."""
         self._check_live()
-        self._clears_before = self.call.clears
-        speech = self.call.line.say(audio)
+        self._cuts_before = len(self.call.cuts)
+        speech = self.call.line.say(sound)
         await asyncio.wait([speech.sent])
         if speech.sent.cancelled():
             raise CallOver(self._why_over())
         sent_ms = speech.sent.result()
-        self._last_word_ms = sent_ms if speech.last_word_ms is None else speech.last_word_ms
-        started_ms = self._last_word_ms if speech.started_ms is None else speech.started_ms
-        return Said(started_ms, self._last_word_ms, sent_ms)
+        last_word_ms = sent_ms if speech.last_word_ms is None else speech.last_word_ms
+        started_ms = last_word_ms if speech.started_ms is None else speech.started_ms
+        return Said(started_ms, last_word_ms, sent_ms)
 
     async def presses(self, keys: str) -> None:
         """Keys of the phone, one every 100 ms; `w` waits half a second. ValueError for other characters."""
@@ -139,9 +145,35 @@ class Caller:
 
     async def was_cleared(self, *, within_s: float = 2.0) -> bool:
         """Whether the platform has cut the bot short since the caller last began to speak."""
-        return bool(
-            await self._ear.until(lambda: True if self.call.clears > self._clears_before else None, within_s)
+        return (
+            await self._ear.until(lambda: self.call.cuts[self._cuts_before :] or None, within_s) is not None
         )
+
+    async def listens(self, ms: int, *, within_s: float = 10.0) -> None:
+        """Until the bot has been speaking for so long, from now on. Raises NotHeard."""
+        since_ms = self._ear.now_ms
+
+        def heard() -> bool | None:
+            last = self._ear.segments[-1] if self._ear.segments else None
+            return True if last and last.ended_ms - max(since_ms, last.started_ms) >= ms else None
+
+        if await self._ear.until(heard, within_s) is None:
+            raise NotHeard(f"the bot did not speak for {ms} ms{self._why(within_s)}")
+
+    def cut_by(self, said: Said) -> Cut | None:
+        """The `clear` that came first after the caller began to say this."""
+        return next((cut for cut in self.call.cuts if cut.at_ms >= said.started_ms), None)
+
+    async def hears_on_after(self, cut: Cut, *, within_s: float = 3.0) -> int:
+        """When the bot was audible again after it was cut short. Raises NotHeard."""
+
+        def again() -> int | None:
+            return next((s.started_ms for s in self._ear.segments if s.started_ms > cut.at_ms), None)
+
+        found = await self._ear.until(again, within_s)
+        if found is None:
+            raise NotHeard(f"the bot did not go on{self._why(within_s)}")
+        return found
 
     def hangs_up(self) -> None:
         """Puts the phone down; `ended` tells when the call is over."""

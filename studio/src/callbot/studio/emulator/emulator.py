@@ -17,6 +17,7 @@ from callbot.studio.emulator.caller import Caller
 from callbot.studio.emulator.line import Line
 from callbot.studio.emulator.number import Hook, Number
 from callbot.studio.emulator.recording import Recording
+from callbot.studio.emulator.surroundings import Echo, Surroundings
 from callbot.studio.emulator.voices import ScriptedVoice, Voice
 from callbot.studio.emulator.webhooks import Deadlines, Webhooks
 
@@ -73,10 +74,13 @@ class Emulator:
         dial_talk_s: float = 0.0,
         loss_detection_s: float = 0.0,
         action_after_hang_up: bool = True,
+        echo: Echo | None = None,
+        background: bytes = b"",
     ) -> AsyncIterator[Caller]:
         """Calls, and goes on once a stream has begun or the call is over. Leaving hangs up.
 
         A `Number` is called as its account has set it up; of any other, the platform's own URLs are asked.
+        `background` (mu-law) is heard behind the caller all the time, `echo` brings the bot's voice back.
         Raises OSError when the recording cannot be written.
         """
         if self._http is None:
@@ -93,7 +97,7 @@ class Emulator:
         )
         recording = Recording(record) if record else None
         webhooks = Webhooks(self._http, number.account, self._deadlines)
-        call = Call(plan, self._http, webhooks, Line(recording, self._speed))
+        call = Call(plan, self._http, webhooks, Line(recording, self._speed, Surroundings(echo, background)))
         running = asyncio.create_task(call.run())
         try:
             await _until_answered(call, running)

@@ -13,6 +13,7 @@ from callbot.studio.emulator.ear import Ear
 from callbot.studio.emulator.loudness import SILENT_FRAME, is_audible
 from callbot.studio.emulator.media_stream import MediaStream
 from callbot.studio.emulator.recording import Recording
+from callbot.studio.emulator.surroundings import Surroundings
 
 
 class Speech:
@@ -33,8 +34,11 @@ class Speech:
 class Line:
     """`start` once the call is answered; one task paces everything."""
 
-    def __init__(self, recording: Recording | None, speed: float) -> None:
+    def __init__(
+        self, recording: Recording | None, speed: float, surroundings: Surroundings | None = None
+    ) -> None:
         self.ear = Ear()
+        self.surroundings = surroundings or Surroundings()
         self.lateness = Lateness()
         self.stream: MediaStream | None = None
         self.pacing: asyncio.Task[None] | None = None
@@ -93,7 +97,7 @@ class Line:
             at_ms += FRAME_MS
 
     def _frame(self, at_ms: int) -> None:
-        caller = self._next_frame()
+        caller = self.surroundings.around(self._next_frame())
         key = self._pressing.popleft() if self._pressing else "w"
         heard, arrived_ms = SILENT_FRAME, None
         if self.stream is not None:
@@ -104,6 +108,7 @@ class Line:
             heard, arrived_ms = played.audio, played.arrived_ms
         if self._recording is not None:
             self._recording.add(caller, heard)
+        self.surroundings.heard(heard)
         self.ear.hear(at_ms, heard, arrived_ms)
 
     def _next_frame(self) -> bytes:

@@ -13,6 +13,7 @@ from callbot.runtime.settings import is_loopback
 from callbot.studio.emulator import twiml
 from callbot.studio.emulator.clock import Clock
 from callbot.studio.emulator.complaints import Code, Complaint, Complaints, Rejected
+from callbot.studio.emulator.cut import Cut
 from callbot.studio.emulator.playout import Played, Playout
 from callbot.studio.emulator.signature import HEADER, upgrade_signature
 from callbot.studio.emulator.stream_messages import CONNECTED, Media, StreamIds, TwilioVoice, parse
@@ -59,10 +60,9 @@ class MediaStream:
         ids: StreamIds,
         clock: Clock,
         complaints: Complaints,
-        on_clear: Callable[[], None],
+        on_clear: Callable[[Cut], None],
     ) -> None:
         self.sid = ids.stream_sid
-        self.clears = 0
         self.dropped_frames = 0
         self.ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
         self._socket = socket
@@ -153,9 +153,8 @@ class MediaStream:
         elif isinstance(message, MarkMessage):
             self._echo(self._playout.mark(message.name, now_ms))
         else:
-            self.clears += 1
-            self._echo(self._playout.clear())
-            self._on_clear()
+            self._echo(self._playout.clear(now_ms))
+            self._on_clear(self._playout.cuts[-1])
 
     def _on_end(self, message: aiohttp.WSMessage) -> None:
         if self.ended.done():
@@ -187,7 +186,7 @@ async def open_stream(
     ids: StreamIds,
     clock: Clock,
     complaints: Complaints,
-    on_clear: Callable[[], None],
+    on_clear: Callable[[Cut], None],
 ) -> MediaStream:
     """The signed upgrade, `connected` and `start`. Raises Rejected: there is no stream then."""
     check_stream_url(stream.url)

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from callbot.schemas.audio import BYTES_PER_MS, FRAME_BYTES, SILENCE_BYTE
+from callbot.studio.emulator.cut import KEPT_BYTES, Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,16 @@ class Playout:
         self._finishing: list[str] = []
         self._busy_until_ms = 0.0
         self.queued_bytes = 0
+        self.cuts: list[Cut] = []
+        self._heard = bytearray()
 
     def append(self, audio: bytes, at_ms: float) -> None:
         """Audio of any length that arrived at `at_ms`."""
         if audio:
             self._queue.append(_Audio(audio, at_ms))
             self.queued_bytes += len(audio)
+            if self.cuts:
+                self.cuts[-1].follow(audio)
 
     def mark(self, name: str, at_ms: float) -> tuple[str, ...]:
         """The marks to echo at once: this one, when nothing is playing any more."""
@@ -54,9 +59,11 @@ class Playout:
             return (name,)
         return ()
 
-    def clear(self) -> tuple[str, ...]:
+    def clear(self, at_ms: float) -> tuple[str, ...]:
         """Drops all audio; the frame that is being heard ends. Returns every outstanding mark, in order."""
         outstanding = (*self._finishing, *(item for item in self._queue if isinstance(item, str)))
+        unheard = b"".join(item.data[item.at :] for item in self._queue if isinstance(item, _Audio))
+        self.cuts.append(Cut(at_ms, bytes(self._heard), unheard))
         self._queue.clear()
         self._finishing.clear()
         self.queued_bytes = 0
@@ -79,6 +86,8 @@ class Playout:
                 heard += self._take(item, FRAME_BYTES - len(heard))
         if heard:
             self._busy_until_ms = at_ms + len(heard) / BYTES_PER_MS
+            self._heard += heard
+            del self._heard[:-KEPT_BYTES]
         self.queued_bytes -= len(heard)
         return Played(bytes(heard).ljust(FRAME_BYTES, bytes((SILENCE_BYTE,))), arrived_ms, tuple(echoed))
 

@@ -1,19 +1,27 @@
 """A language model that always says the same: OpenAI-compatible, for tests and benches without a model.
 
-`POST /v1/chat/completions` answers "You said: …" with the words of the last user message, streamed word by
-word or whole. The delays come from the flags, or for a whole platform from the environment.
+`POST /v1/chat/completions` answers "You said: …" with the words of the last user message, or sentences of a
+set number of words, streamed word by word or whole: a word counts as a token. The delays come from the flags,
+or for a whole platform from the environment.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from itertools import cycle, islice
 from typing import Any
 
 from aiohttp import web
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SENTENCES = (
+    "Of course, I have noted that. What time would suit you best? We have a table near the window at seven, "
+    "a quiet one in the garden at eight, and two at the bar where you can also eat much later on."
+)
 
 
 class Pace(BaseSettings):
@@ -24,10 +32,14 @@ class Pace(BaseSettings):
     first_token_ms: float = Field(0, ge=0)
     tokens_per_s: float = Field(0, ge=0)
     """0: all at once."""
+    tokens: int = Field(0, ge=0)
+    """Of each answer. 0: the user's own words."""
 
 
-def answer_to(body: dict[str, Any]) -> str:
+def answer_to(body: dict[str, Any], tokens: int = 0) -> str:
     """What the model says to a chat completion request."""
+    if tokens:
+        return " ".join(islice(cycle(SENTENCES.split()), tokens)).rstrip(",.?") + "."
     said = [m.get("content") for m in body.get("messages", []) if m.get("role") == "user"]
     return f"You said: {said[-1]}" if said else "Nobody has said anything."
 
@@ -35,7 +47,7 @@ def answer_to(body: dict[str, Any]) -> str:
 def scripted_llm(pace: Pace) -> web.Application:
     async def complete(request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        tokens = _tokens(answer_to(body))
+        tokens = _tokens(answer_to(body, pace.tokens))
         if not body.get("stream"):
             async for _ in _paced(tokens, pace):
                 pass
@@ -78,10 +90,12 @@ async def _stream(
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    async for token in tokens:
-        await response.write(_event(_chunk(body, {"role": "assistant", "content": token}, None)))
-    await response.write(_event(_chunk(body, {}, "stop")))
-    await response.write(b"data: [DONE]\n\n")
+    # A reader that has changed its mind closes the connection.
+    with contextlib.suppress(ConnectionError):
+        async for token in tokens:
+            await response.write(_event(_chunk(body, {"role": "assistant", "content": token}, None)))
+        await response.write(_event(_chunk(body, {}, "stop")))
+        await response.write(b"data: [DONE]\n\n")
     return response
 
 
@@ -109,6 +123,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--first-token-ms", type=float)
     parser.add_argument("--tokens-per-s", type=float)
+    parser.add_argument("--tokens", type=int)
     wanted = {k: v for k, v in vars(parser.parse_args()).items() if v is not None}
     port = wanted.pop("port")
     app = scripted_llm(Pace(**wanted))

@@ -2,7 +2,8 @@
 
     python -m callbot.tts_worker.providers.piper_process [--model PATH] [--config PATH] [--threads N]
 
-The only place that imports piper; it imports nothing else of callbot.
+With `piper_voice`, which nobody else imports, the only place that uses piper; they import nothing else of
+callbot.
 
 In: one JSON object a line.
     {"id": n, "text": "..."}    say this; `"skip": k` leaves out the first k pieces (it was cut short before)
@@ -14,9 +15,11 @@ Out: first `{"ready": true, "rate_hz": 22050, "name": "joe", "language": "en-US"
     {"id": n, "rate_hz": 22050, "bytes": k}    then k bytes of signed 16-bit little-endian mono: one piece
     {"id": n, "end": true}                     it has been said; a text without a sound has no pieces
     {"id": n, "error": "..."}                  it could not be said; id is null for a line that cannot be read
-A cancelled request gets nothing more, except what was under way. A piece is a clause or a sentence, so the
-first sound comes long before the last; the same text always has the same pieces. Several requests share the
-voice: of those that are waited for, the one whose listener would run out of sound first comes first.
+A cancelled request gets nothing more, except what was under way on the pipe. A piece is a clause or a
+sentence, so the first sound comes long before the last; the same text always has the same pieces. Several
+requests share the voice: of those that are waited for, the one whose listener would run out of sound first
+comes first. What nobody waits for is stopped in the middle of a piece when somebody waits; it begins that
+piece again later.
 
 It exits when stdin ends, at once: it never outlives its parent. SIGINT is left to the parent.
 """
@@ -24,95 +27,22 @@ It exits when stdin ends, at once: it never outlives its parent. SIGINT is left 
 import argparse
 import json
 import os
-import re
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
+from callbot.tts_worker.providers.piper_voice import PEAK, PiperVoice, Stopped, without_leading_silence
 
 MAX_CHARACTERS = 10_000
-MIN_FIRST_PHONEMES = 8
-"""A first clause shorter than this would end before the next piece is there."""
-MIN_PHONEMES = 60
-"""About 3 s of speech: later clauses are said together, for the melody."""
-MAX_PHONEMES = 200
-"""About 11 s: the longest time that others have to wait is what this takes."""
-PEAK = 0.7
-"""-3 dB of full scale: telephones are not made for more."""
 MAX_PEAK = 0.9
 """Room for what a resampling filter adds."""
-SILENCE = 0.005
-"""Of the peak: below, nothing is heard on a telephone."""
-MARGIN_S = 0.01
-
-
-def cut(sentence: list[str]) -> list[list[str]]:
-    """A sentence's phonemes in pieces that end where a clause ends; the first one is short."""
-    pieces: list[list[str]] = [[]]
-    for at, phoneme in enumerate(sentence):
-        piece = pieces[-1]
-        piece.append(phoneme)
-        enough = MIN_PHONEMES if len(pieces) > 1 else MIN_FIRST_PHONEMES
-        clause_ends = phoneme == " " and sentence[at - 1] in ",;:" and len(piece) >= enough
-        if clause_ends or (phoneme == " " and len(piece) >= MAX_PHONEMES):
-            pieces.append([])
-    return [piece for piece in pieces if any(not p.isspace() for p in piece)]
-
-
-def without_leading_silence(samples: Samples, rate_hz: int) -> Samples:
-    loud = np.abs(samples) > SILENCE * PEAK
-    first = int(np.argmax(loud)) if loud.any() else 0
-    return samples[max(0, first - int(MARGIN_S * rate_hz)) :]
-
-
-def name_and_language(config: dict[str, Any], *, otherwise: str) -> tuple[str, str]:
-    """As a voice's .json has them (`dataset`, `language.code`); the language is BCP 47, `und`: not said."""
-    name = re.sub(r"[^\w.-]+", "-", str(config.get("dataset") or otherwise))[:64]
-    language = config.get("language")
-    code = language.get("code") if isinstance(language, dict) else None
-    return name, str(code or "und").replace("_", "-")
-
-
-class PiperVoice:
-    """A loaded voice."""
-
-    def __init__(self, model: Path, config: Path, threads: int) -> None:
-        """Raises ImportError, OSError, ValueError and what onnxruntime raises for a file that is no model."""
-        # onnxruntime 1.29 and later report to Microsoft unless this is set before they are loaded
-        # (https://github.com/microsoft/onnxruntime/pull/27379).
-        os.putenv("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-        from piper import PiperVoice as Piper
-        from piper.config import PiperConfig
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads would take the cores from the other services between two sentences.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        said = json.loads(config.read_text("utf-8"))
-        self._piper = Piper(session, PiperConfig.from_dict(said))
-        self.rate_hz: int = self._piper.config.sample_rate
-        self.name, self.language = name_and_language(said, otherwise=model.stem)
-
-    def pieces(self, text: str) -> list[list[str]]:
-        # Double brackets would be raw phonemes to Piper, and NUL the end of the text to espeak-ng.
-        plain = re.sub(r"\[\[|\]\]|[\x00-\x1f\x7f]", " ", text)
-        return [piece for sentence in self._piper.phonemize(plain) for piece in cut(sentence)]
-
-    def sound(self, piece: list[str]) -> Samples:
-        """Between -1 and 1, as loud as the model makes it."""
-        audio = self._piper.phoneme_ids_to_audio(self._piper.phonemes_to_ids(piece))
-        return np.asarray(audio[0] if isinstance(audio, tuple) else audio, dtype=np.float32).reshape(-1)
 
 
 @dataclass
@@ -136,17 +66,23 @@ class Request:
 class Desk:
     """Requests in work, shared between the thread that reads and the one that speaks."""
 
+    interrupt: Callable[[], None] = lambda: None
+    """Stops the piece in work: its request stays on the desk, and it is begun again when it is its turn."""
     _requests: dict[int, Request] = field(default_factory=dict)
+    _in_work: Request | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, request: Request) -> None:
         with self._changed:
             self._requests[request.id] = request
             self._changed.notify()
+            if not request.ahead:
+                self._make_way()
 
     def drop(self, request_id: int) -> None:
         with self._changed:
-            self._requests.pop(request_id, None)
+            if self._requests.pop(request_id, None) is self._in_work is not None:
+                self.interrupt()
 
     def hurry(self, request_id: int) -> None:
         """Its listener begins to hear it now."""
@@ -154,12 +90,19 @@ class Desk:
             request = self._requests.get(request_id)
             if request is not None and request.ahead:
                 request.ahead, request.dry_at_s = False, time.monotonic() + request.said_s
+                self._make_way()
 
     def most_urgent(self) -> Request:
-        """Waits until there is one; it stays on the desk."""
+        """Waits until there is one; it stays on the desk, and is in work until this is called again."""
         with self._changed:
+            self._in_work = None
             self._changed.wait_for(lambda: self._requests)
-            return min(self._requests.values(), key=lambda request: (request.ahead, request.dry_at_s))
+            self._in_work = min(self._requests.values(), key=lambda r: (r.ahead, r.dry_at_s))
+            return self._in_work
+
+    def _make_way(self) -> None:
+        if self._in_work is not None and self._in_work.ahead:
+            self.interrupt()
 
 
 class Line:
@@ -206,7 +149,7 @@ def read_for_ever(stdin: BinaryIO, desk: Desk, line: Line) -> NoReturn:
 
 
 def say_next_piece(request: Request, voice: PiperVoice) -> bytes | None:
-    """The next piece as PCM; None when all has been said. Raises ValueError."""
+    """The next piece as PCM; None when all has been said. Raises ValueError, Stopped."""
     if request.pieces is None:
         if len(request.text) > MAX_CHARACTERS:
             raise ValueError(f"more than {MAX_CHARACTERS} characters")
@@ -231,6 +174,8 @@ def speak_for_ever(voice: PiperVoice, desk: Desk, line: Line) -> NoReturn:
         request = desk.most_urgent()
         try:
             pcm = say_next_piece(request, voice)
+        except Stopped:
+            continue
         except Exception as e:
             # Any text that the model cannot digest must cost that text only; its words stay out of the log.
             desk.drop(request.id)
@@ -272,6 +217,7 @@ def main() -> None:
     except Exception as e:
         line.send({"ready": False, "error": f"Piper's voice cannot be loaded: {e}"})
         os._exit(1)
+    desk.interrupt = voice.stop
     said = {"rate_hz": voice.rate_hz, "name": voice.name, "language": voice.language}
     line.send({"ready": True, **said})
     speak_for_ever(voice, desk, line)
