@@ -17,7 +17,7 @@ from aiohttp import web
 from callbot.studio.emulator import Emulator
 from callbot.studio.up.running import WITHOUT_LIMITS, Platform, running_platform
 from tests.vendors.customer import Customer
-from tests.vendors.openai_server import openai_server
+from tests.vendors.openai_server import LanguageModel
 
 BotMaker = Callable[..., Awaitable[str]]
 MS_PER_CHARACTER = 15
@@ -47,9 +47,14 @@ async def customer(servers: AsyncExitStack) -> Customer:
 
 
 @pytest.fixture(scope="session")
-async def platform(servers: AsyncExitStack) -> AsyncIterator[Platform]:
+def language_model() -> LanguageModel:
+    return LanguageModel()
+
+
+@pytest.fixture(scope="session")
+async def platform(servers: AsyncExitStack, language_model: LanguageModel) -> AsyncIterator[Platform]:
     """`callbot up --scripted --replicas 2`: separate processes, scripted voices, our own language model."""
-    model_url = await serve(servers, openai_server())
+    model_url = await serve(servers, language_model.app())
     env = {
         **WITHOUT_LIMITS,
         "OPENAI_BASE_URL": f"{model_url}/v1",

@@ -188,3 +188,23 @@ async def test_a_server_that_reads_nothing_ahead_is_no_trouble(
     async with open_language_model(settings) as model:
         await model.read_ahead(MESSAGES)
     assert not [r for r in caplog.records if r.levelname in ("ERROR", "CRITICAL")]
+
+
+async def test_reading_ahead_gives_way_to_every_reply(
+    vendor: Any, settings_with: Callable[..., Settings]
+) -> None:
+    settings = settings_with(openai_base_url=vendor.url, llm_first_token_s=30)
+    vendor.script = [asyncio.Event()]
+    async with open_language_model(settings) as model:
+        reading = asyncio.create_task(model.read_ahead(MESSAGES))
+        await asyncio.wait_for(vendor.sent.wait(), 5)
+        vendor.script = [vendor.chunk("Yes."), asyncio.Event()]
+        async with aclosing(model.reply(MESSAGES)) as pieces:
+            assert await anext(pieces) == "Yes."
+            await asyncio.wait_for(vendor.closed.wait(), 5)
+            await reading
+            await model.read_ahead(MESSAGES)
+        assert [request.get("max_completion_tokens") for request in vendor.requests] == [1, 80]
+        vendor.says("Hi.")
+        await model.read_ahead(MESSAGES)
+        assert len(vendor.requests) == 3

@@ -76,7 +76,7 @@ class Phone:
 
     async def passes(self, ms: int, says: bytes = b"", at_each: Callable[[], None] = lambda: None) -> bytes:
         """What the caller says, frame by frame; returns what they heard meanwhile."""
-        heard = b""
+        heard = bytearray()
         for n in range(ms // FRAME_MS):
             self.frames += 1
             complete_ms = BEGAN_MS + self.frames * FRAME_MS
@@ -90,7 +90,7 @@ class Phone:
             del self._far[:FRAME_BYTES]
             if n % 10 == 0:
                 await asyncio.sleep(0)
-        return heard
+        return bytes(heard)
 
     async def ends(self) -> None:
         await self.recording.finish()
@@ -102,10 +102,10 @@ def store() -> Store:
     return Store()
 
 
-@pytest.mark.parametrize("at_ms", [0, 740, PIECE_MS - 5, PIECE_MS, 12_340, 19_980])
+@pytest.mark.parametrize("at_ms", [0, 740, PIECE_MS - 5, PIECE_MS, 12_340, 19_015])
 @pytest.mark.parametrize("jitter", [0, 15, 120], ids="{} ms jitter".format)
 async def test_a_click_of_both_sides_lies_where_it_was_heard(store: Store, at_ms: int, jitter: int) -> None:
-    phone = Phone(store, lambda seq: jitter * (seq * 7919 % 13) / 13)
+    phone = Phone(store, lambda seq: jitter if seq * 7919 % 23 < 4 else 0.0)
     before = at_ms - at_ms % FRAME_MS
 
     await phone.passes(before)
@@ -146,8 +146,13 @@ def sounds(track: bytes) -> bytes:
     return track.strip(SILENCE)
 
 
-async def test_what_is_sent_piece_by_piece_has_no_seam(store: Store) -> None:
-    phone = Phone(store, lambda seq: seq * 7919 % 17)
+@pytest.mark.parametrize(
+    "late_ms",
+    [lambda seq: seq * 7919 % 17, lambda seq: 100 if seq <= 250 else 0, lambda seq: 0 if seq <= 250 else 100],
+    ids=["jitter", "sooner later on", "later later on"],
+)
+async def test_what_is_sent_piece_by_piece_has_no_seam(store: Store, late_ms: Callable[[int], float]) -> None:
+    phone = Phone(store, late_ms)
     said = bytes(n // 8 % 200 for n in range(12_000 * BYTES_PER_MS))[8:]
     rest = bytearray(said)
 
@@ -188,8 +193,8 @@ async def test_what_was_cleared_is_not_there_and_goes_on_where_it_was_resumed(st
     assert sounds(first) + sounds(second) == said[: len(sounds(first)) + len(sounds(second))]
     assert abs(len(sounds(first)) / BYTES_PER_MS - 4900) <= FRAME_MS
     assert abs(len(sounds(second)) / BYTES_PER_MS - 700) <= FRAME_MS
-    different = sum(a != b for a, b in zip(recorded, heard, strict=True))
-    assert different / BYTES_PER_MS <= 4 * FRAME_MS
+    different = sum((a == 0xFF) != (b == 0xFF) for a, b in zip(recorded, heard, strict=True))
+    assert different / BYTES_PER_MS <= 4 * FRAME_MS, "each beginning and end is within a frame of the ear"
 
 
 async def test_what_was_not_heard_by_the_end_is_not_there(store: Store) -> None:
@@ -227,10 +232,12 @@ async def test_a_store_that_is_away_costs_a_gap_said_once_and_no_memory(
     monkeypatch.setattr(recording, "AGAIN_AFTER_S", 0)
     phone = Phone(store)
     await phone.passes(10_000, CLICK * 10_000)
+    await phone.recording._empty.wait()
     store.away = True
     await phone.passes(60_000, CLICK * 60_000, at_each=lambda: phone.line.audio(CLICK * FRAME_MS))
     assert phone.most_held <= 15_100 * BYTES_PER_MS * 2
     store.away = False
+    await phone.recording._empty.wait()
     await phone.passes(10_000, CLICK * 10_000)
     await phone.ends()
     heard = store.track(Track.CALLER)

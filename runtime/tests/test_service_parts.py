@@ -1,10 +1,12 @@
 """Logs, settings and health."""
 
+import asyncio
 import io
 import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import aiohttp
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 
 from callbot.runtime.errors import SettingsError
 from callbot.runtime.health import health
+from callbot.runtime.loop_lag import EVERY_S, KEPT, LoopLag
 from callbot.runtime.settings import ServiceSettings
 from callbot.runtime.telemetry import set_up_logs
 
@@ -108,8 +111,32 @@ async def test_health_tells_live_ready_and_status() -> None:
         assert answer.status == 503 and (await answer.json())["checks"] == {"nats": False}
         status = await (await http.get("/status")).json()
         assert {"service": "gateway", "worker_id": "w1", "live_calls": 3}.items() <= status.items()
+        assert set(status["loop_lag_ms"]) == {"p50", "p99", "max"}
         with pytest.raises(SettingsError, match="cannot be used"):
             async with health(
                 ServiceSettings(health_port=port), service="x", ready=dict, live_calls=lambda: 0
             ):
                 pass
+
+
+async def test_how_late_the_loop_was_is_known_for_the_last_minute() -> None:
+    lag = LoopLag()
+    assert lag.told() == {"p50": 0, "p99": 0, "max": 0}
+    for _ in range(98):
+        lag.add(1)
+    lag.add(30)
+    lag.add(70)
+    assert lag.told() == {"p50": 1, "p99": 70, "max": 70}
+    for _ in range(KEPT):
+        lag.add(2)
+    assert lag.told() == {"p50": 2, "p99": 2, "max": 2}
+
+
+async def test_a_loop_that_stands_still_was_late_for_all_that_was_due() -> None:
+    lag = LoopLag()
+    async with lag.measured():
+        await asyncio.sleep(0)
+        time.sleep(8 * EVERY_S)  # noqa: ASYNC251 - it is what is measured
+        await asyncio.sleep(0.01)
+    assert lag.told()["max"] >= 6 * EVERY_S * 1000
+    assert lag.told()["p50"] >= 2 * EVERY_S * 1000

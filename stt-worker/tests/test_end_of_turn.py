@@ -1,13 +1,21 @@
 """One character a chunk of 32 ms.
 
-`#` loud speech, `+` between the thresholds, `.` silence, `q` quiet speech, `~` what the detector remembers.
+`#` loud speech, `?` maybe speech, `+` only where it goes on, `.` silence, `q` quiet speech, `~` what the
+detector remembers.
 """
 
 import pytest
 
 from callbot.stt_worker.end_of_turn import Began, Ended, EndOfTurn, Happening, Resumed, WentQuiet
 
-HEARD = {"#": (0.9, -20.0), "+": (0.4, -20.0), ".": (0.1, -65.0), "q": (0.9, -42.0), "~": (0.9, -64.0)}
+HEARD = {
+    "#": (0.9, -20.0),
+    "?": (0.55, -20.0),
+    "+": (0.4, -20.0),
+    ".": (0.1, -65.0),
+    "q": (0.9, -42.0),
+    "~": (0.9, -64.0),
+}
 BEGAN, QUIET, RESUMED, ENDED = Began, WentQuiet, Resumed, Ended
 
 
@@ -31,6 +39,11 @@ def course(chunks: str, *, silence_ms: int = 500, **settings: int) -> list[tuple
         ("#.#.#.", []),
         ("##", [(1, BEGAN)]),
         ("#+", []),
+        ("??", []),
+        ("???", [(2, BEGAN)]),
+        ("?#", []),
+        ("#?#", [(2, BEGAN)]),
+        ("?.##", [(3, BEGAN)]),
         ("+##.", [(2, BEGAN)]),
         ("##.#", [(1, BEGAN)]),
         ("##..", [(1, BEGAN), (3, QUIET)]),

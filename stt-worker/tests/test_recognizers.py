@@ -1,3 +1,4 @@
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -72,6 +73,21 @@ async def test_local_invents_nothing(local: Recognizer, kind: str, seconds: int)
 
 async def test_local_takes_almost_nothing_at_all(local: Recognizer) -> None:
     assert await local.transcribe(Utterance(b"\xff" * 80)) == ""
+
+
+async def test_local_says_how_many_more_it_would_begin(local: Recognizer, spoken: dict[str, bytes]) -> None:
+    assert local.free_decoders == 2
+    audio = Utterance(next(iter(spoken.values())))
+    decoding = [asyncio.create_task(local.transcribe(audio)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert local.free_decoders == 0
+    # Whoever gives up frees a thread only when it is through.
+    decoding[0].cancel()
+    await asyncio.gather(decoding[0], return_exceptions=True)
+    assert local.free_decoders < 2
+    assert await decoding[1]
+    while local.free_decoders < 2:
+        await asyncio.sleep(0.01)
 
 
 async def test_local_takes_hints(local: Recognizer, say: Callable[[list[str]], list[bytes]]) -> None:

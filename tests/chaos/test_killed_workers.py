@@ -10,6 +10,7 @@ from callbot.studio.emulator import Caller, Emulator
 from callbot.studio.up.running import Platform
 from tests.conftest import BotMaker
 from tests.vendors.customer import Customer
+from tests.vendors.openai_server import LanguageModel
 
 GREETING = "Hello! How can I help you?"
 Records = Callable[[str], Awaitable[dict[str, Any]]]
@@ -63,18 +64,23 @@ async def test_ears_killed_while_the_caller_speaks(
 
 
 async def test_mind_killed_while_the_language_model_runs(
-    platform: Platform, emulator: Emulator, make_bot: BotMaker, customer: Customer, name: str
+    platform: Platform,
+    emulator: Emulator,
+    make_bot: BotMaker,
+    customer: Customer,
+    language_model: LanguageModel,
+    name: str,
 ) -> None:
     bot = await make_bot()
     await whole_again(platform)
     async with emulator.dial(bot_id=bot) as call:
         await call.hears(GREETING)
-        said = await call.says("llm thinks")
-        # End of turn 500 ms after the last word, then 700 ms of thinking: the kill falls into it.
-        await asyncio.sleep(max(0.0, (said.last_word_ms + 850 - call.now_ms) / 1000))
+        await call.says(f"llm thinks about {name}")
+        await language_model.thinks_about(name)
+        # It has 700 ms to its first word.
         assert customer.deliveries[name] == []
         await kill(platform, "dialog-worker")
-        assert (await call.reply()).texts == ("I heard llm thinks",)
+        assert (await call.reply()).texts == (f"I heard llm thinks about {name}",)
         await goes_on(call)
     keys = [d.headers["Idempotency-Key"] for d in customer.deliveries[name]]
     assert keys == [f"{call.sid}.1", f"{call.sid}.2"]

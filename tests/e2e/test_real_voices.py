@@ -10,6 +10,7 @@ import pytest
 
 from callbot.studio.demo import word_error_rate
 from callbot.studio.emulator import Emulator, Voice, piper_voice
+from callbot.studio.emulator.sounds import joined
 from callbot.studio.up.running import WITHOUT_LIMITS, Platform, running_platform
 from tests.vendors.customer import Customer
 
@@ -97,3 +98,17 @@ async def test_four_callers_at_once_each_reach_their_own_bot_in_order(
         heard = heard_by(customer, f"{name}-{number}")
         assert len(heard) == len(said), heard
         assert word_error_rate(" ".join(said), " ".join(heard)) < 2 * WORST_WORD_ERROR_RATE, heard
+
+
+async def test_a_phone_number_dictated_with_pauses_is_one_turn(
+    real_platform: Platform, customer: Customer, voice: Voice, name: str
+) -> None:
+    parts = ("My number is five five five", "one two three", "four five six seven")
+    dictated = joined([await voice.speech(part) for part in parts], 700)
+    bot = await create_bot(real_platform, customer, name)
+    async with phones(real_platform) as emulator, emulator.dial(bot_id=bot) as call:
+        await call.hears(within_s=15)
+        await call.says(dictated)
+        await call.reply(within_s=10)
+    (heard,) = heard_by(customer, name)
+    assert "".join(c for c in heard if c.isdigit()) == "5551234567", heard

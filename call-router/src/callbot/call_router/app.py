@@ -75,15 +75,17 @@ ANSWER_WITHIN_S = 1.5
 """The gateway waits two seconds; a refusal must be there before."""
 TWILIO_WITHIN_S = 11.0
 WEBHOOK_WITHIN_S = 5.5
+ERASED_WITHIN_S = 5.5
 LONGER_S = {
     BOT_CREATE.name: TWILIO_WITHIN_S,
     BOT_DELETE.name: TWILIO_WITHIN_S,
     NUMBER_CONNECT.name: TWILIO_WITHIN_S,
     NUMBER_DISCONNECT.name: TWILIO_WITHIN_S,
     BOT_TEST.name: WEBHOOK_WITHIN_S,
+    CALL_DELETE.name: ERASED_WITHIN_S,
 }
-"""Somebody else is asked for these; here too the gateway waits a little longer. One operation of the database
-has no more time than elsewhere."""
+"""Somebody else is asked for these, or a recording is erased; here too the gateway waits a little longer. One
+operation of the database has no more time than elsewhere."""
 PREPARED_WITHIN_S = 900.0
 """Large collections get new indexes, old documents are changed; other replicas answer meanwhile."""
 LOOK_EVERY_S = 1.0

@@ -4,6 +4,7 @@ Pieces are plain documents of collection `recordings`, each with some seconds of
 the chunks of a file: nothing is larger than a piece, and a piece that comes twice is kept once.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from callbot.schemas.recording import LONGEST_PIECE_MS, RecordingPiece, Track
 
 ERASED_AT_ONCE_MS = 10 * 60 * 1000
 """Of one stream: some megabytes, so that no operation takes longer than it may."""
-PLACE = ("generation", "at_ms", "stream_at_ms", "length_ms")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class RecordedStream:
         return self.begins_ms + self.length_ms
 
 
+@dataclass(frozen=True)
+class StoredPiece:
+    """Of one stream."""
+
+    track: Track
+    at_ms: int
+    payload: bytes
+
+
 class RecordingStore(Protocol):
     """Every method raises StoreUnavailable, those that write StoreRejected too."""
 
@@ -43,9 +53,7 @@ class RecordingStore(Protocol):
     async def streams(self, call_id: str) -> list[RecordedStream]:
         """In their order; none: nothing is recorded."""
 
-    async def pieces(
-        self, call_id: str, generation: int, from_ms: int, to_ms: int
-    ) -> Sequence[RecordingPiece]:
+    async def pieces(self, call_id: str, generation: int, from_ms: int, to_ms: int) -> Sequence[StoredPiece]:
         """Those of a stream that reach into this stretch of it."""
 
     async def erase(self, call_id: str) -> None:
@@ -53,22 +61,25 @@ class RecordingStore(Protocol):
 
 
 class DatabaseRecordings(RecordingStore):
+    """Beside the pieces, collection `recording_streams` says how far each stream reaches."""
+
     def __init__(self, database: Database) -> None:
         self._pieces = database.collection("recordings")
+        self._streams = database.collection("recording_streams")
 
     async def prepare(self) -> None:
-        keys = [("call_id", 1), ("generation", 1), ("at_ms", 1), ("track", 1)]
-        await self._pieces.index(keys, unique=True)
-        await self._pieces.index([("expires_at", 1)], expire_after_s=0)
+        of_a_stream = [("call_id", 1), ("generation", 1)]
+        await self._pieces.index([*of_a_stream, ("at_ms", 1), ("track", 1)], unique=True)
+        await self._streams.index(of_a_stream, unique=True)
+        for collection in (self._pieces, self._streams):
+            await collection.index([("expires_at", 1)], expire_after_s=0)
 
     async def keep(self, piece: RecordingPiece, expires_at: datetime) -> None:
+        of_a_stream: Document = {"call_id": piece.call_id, "generation": piece.generation}
         document = {
-            "call_id": piece.call_id,
-            "generation": piece.generation,
+            **of_a_stream,
             "track": piece.track.value,
             "at_ms": piece.at_ms,
-            "stream_at_ms": piece.stream_at_ms,
-            "length_ms": piece.length_ms,
             "data": piece.payload,
             "expires_at": expires_at,
             "schema_version": SCHEMA_VERSION,
@@ -76,47 +87,35 @@ class DatabaseRecordings(RecordingStore):
         try:
             await self._pieces.insert(document)
         except AlreadyThere:
-            return
+            log.debug("a piece came again", extra={"call_id": piece.call_id, "at_ms": piece.at_ms})
+        reach: Document = {
+            "$max": {"length_ms": piece.at_ms + piece.length_ms, "expires_at": expires_at},
+            "$setOnInsert": {"stream_at_ms": piece.stream_at_ms, "schema_version": SCHEMA_VERSION},
+        }
+        try:
+            await self._streams.update(of_a_stream, reach, upsert=True)
+        except AlreadyThere:
+            # Another replica has just made it.
+            await self._streams.update(of_a_stream, {"$max": reach["$max"]})
 
     async def streams(self, call_id: str) -> list[RecordedStream]:
         found: list[RecordedStream] = []
-        after = -1
-        while first := await self._first({"call_id": call_id, "generation": {"$gt": after}}, 1):
-            after = int(first["generation"])
-            last = await self._first({"call_id": call_id, "generation": after}, -1)
-            if last is None:
-                # Erased between the two looks.
-                break
-            begins_ms = max(int(first["stream_at_ms"]), found[-1].ends_ms if found else 0)
-            found.append(RecordedStream(after, begins_ms, last["at_ms"] + last["length_ms"]))
+        for stream in await self._streams.many({"call_id": call_id}, sort=[("generation", 1)]):
+            begins_ms = max(int(stream["stream_at_ms"]), found[-1].ends_ms if found else 0)
+            found.append(RecordedStream(stream["generation"], begins_ms, stream["length_ms"]))
         return found
 
-    async def pieces(
-        self, call_id: str, generation: int, from_ms: int, to_ms: int
-    ) -> Sequence[RecordingPiece]:
+    async def pieces(self, call_id: str, generation: int, from_ms: int, to_ms: int) -> Sequence[StoredPiece]:
         reach = {"$gt": from_ms - LONGEST_PIECE_MS, "$lt": to_ms}
         wanted = {"call_id": call_id, "generation": generation, "at_ms": reach}
-        return [_piece(found) for found in await self._pieces.many(wanted)]
+        found = await self._pieces.many(wanted)
+        return [StoredPiece(Track(one["track"]), one["at_ms"], bytes(one["data"])) for one in found]
 
     async def erase(self, call_id: str) -> None:
-        while last := await self._first({"call_id": call_id}, -1):
-            tail = {"$gte": last["at_ms"] - ERASED_AT_ONCE_MS}
-            await self._pieces.remove_all(
-                {"call_id": call_id, "generation": last["generation"], "at_ms": tail}
-            )
-
-    async def _first(self, wanted: Document, order: int) -> Document | None:
-        sort = [("generation", order), ("at_ms", order)]
-        found = await self._pieces.many(wanted, sort=sort, limit=1, fields=PLACE)
-        return found[0] if found else None
-
-
-def _piece(found: Document) -> RecordingPiece:
-    return RecordingPiece(
-        call_id=found["call_id"],
-        generation=found["generation"],
-        track=Track(found["track"]),
-        at_ms=found["at_ms"],
-        stream_at_ms=found["stream_at_ms"],
-        payload=bytes(found["data"]),
-    )
+        for stream in await self.streams(call_id):
+            wanted: Document = {"call_id": call_id, "generation": stream.generation}
+            for from_ms in range(stream.length_ms, 0, -ERASED_AT_ONCE_MS):
+                tail = {"$gte": from_ms - ERASED_AT_ONCE_MS}
+                await self._pieces.remove_all({**wanted, "at_ms": tail})
+        await self._pieces.remove_all({"call_id": call_id})
+        await self._streams.remove_all({"call_id": call_id})

@@ -13,7 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from callbot.call_router.calls import Calls
 from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.call_router.instants import utc_now
-from callbot.call_router.recording_store import RecordedStream, RecordingStore
+from callbot.call_router.recording_store import RecordedStream, RecordingStore, StoredPiece
 from callbot.call_router.records import again_or_never, unsubscribed
 from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus
@@ -92,7 +92,7 @@ class Recordings:
         return bytes(found)
 
 
-def _lay(found: bytearray, piece: RecordingPiece, at: int) -> None:
+def _lay(found: bytearray, piece: StoredPiece, at: int) -> None:
     """The piece at this byte of its own track, as far as it reaches into what is wanted."""
     payload = piece.payload[max(0, -at) :]
     at = max(0, at)

@@ -25,5 +25,6 @@ class LanguageModel(Protocol):
     async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
         """Have the server read a conversation that begins like those to come, for its prefix cache.
 
-        Whoever needs the model cancels this. Raises nothing.
+        It takes nothing from a reply that somebody waits for. Whoever needs the model cancels it. Raises
+        nothing.
         """

@@ -1,4 +1,4 @@
-"""`/live`: the event loop turns. `/ready`: every named check holds. `/status`: what runs here."""
+"""`/live`: the event loop turns. `/ready`: every named check holds. `/status`: what runs here, how late."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from callbot.runtime.errors import SettingsError
+from callbot.runtime.loop_lag import LoopLag
 from callbot.runtime.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,8 @@ async def health(
     settings: ServiceSettings, *, service: str, ready: Checks, live_calls: Callable[[], int]
 ) -> AsyncIterator[int]:
     """Serves the three while the block runs; yields the port. Raises SettingsError for a port in use."""
+
+    lag = LoopLag()
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"live": True})
@@ -37,6 +40,7 @@ async def health(
                 "pid": os.getpid(),
                 "live_calls": live_calls(),
                 "tasks": len(asyncio.all_tasks()),
+                "loop_lag_ms": lag.told(),
                 "checks": dict(ready()),
             }
         )
@@ -53,6 +57,7 @@ async def health(
             raise SettingsError(f"health port {settings.health_port} cannot be used: {e.strerror}") from e
         port = int(runner.addresses[0][1])
         log.info("health is served", extra={"port": port})
-        yield port
+        async with lag.measured():
+            yield port
     finally:
         await runner.cleanup()

@@ -102,11 +102,13 @@ class BotDefinition(Message):
     """Made by us when absent; shown once, in the answer to the creation."""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     turn: TurnTaking = TurnTaking()
+    """How long the caller may be silent before the bot answers."""
     phrases: Phrases = Phrases()
+    """Sentences of the bot's own for what happens in every call; what is not set is ours, in English."""
     protect_greeting: bool = False
     """The greeting cannot be interrupted."""
     record: bool = False
-    """Both sides are recorded; `GET /v1/calls/{id}/recording`."""
+    """Both sides are recorded, each in a channel of its own: `GET /v1/calls/{id}/recording`."""
 
 
 class BotPatch(Message):
@@ -126,9 +128,13 @@ class BotPatch(Message):
     webhook_secret: WebhookSecret = ""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     turn: TurnTaking = TurnTaking()
+    """How long the caller may be silent before the bot answers; replaced as a whole."""
     phrases: Phrases = Phrases()
+    """The bot's own sentences for what happens in every call, replaced as a whole; null: ours, in English."""
     protect_greeting: bool = False
+    """The greeting cannot be interrupted."""
     record: bool = False
+    """Both sides are recorded, each in a channel of its own: `GET /v1/calls/{id}/recording`."""
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
     default: bool = False
     """True: calls of the number that name no bot go to this one from now on."""
@@ -158,9 +164,13 @@ class Bot(Message):
     suggest: Suggest
     max_call_seconds: int
     turn: TurnTaking
+    """How long the caller may be silent before the bot answers."""
     phrases: Phrases
+    """Sentences of the bot's own for what happens in every call; what is not set is ours, in English."""
     protect_greeting: bool
+    """The greeting cannot be interrupted."""
     record: bool
+    """Both sides are recorded, each in a channel of its own: `GET /v1/calls/{id}/recording`."""
     status: BotStatus
     default: bool
     """Calls of the number that name no bot go to this one."""

@@ -29,16 +29,19 @@ class Phrases(Message):
     one_moment: Greeting | None = None
     """When the answer takes long."""
     not_understood: Greeting | None = None
+    """When the caller has said something that could not be understood."""
     still_there: Greeting | None = None
     """When the caller is silent."""
     silent_goodbye: Greeting | None = None
     """When the caller stays silent; the call ends."""
     apology: Greeting | None = None
+    """When there is no answer; the call goes on."""
     goodbye: Greeting | None = None
     """When something stays broken; the call ends."""
     ending_soon: Greeting | None = None
     """A minute before the longest time of a call."""
     too_long: Greeting | None = None
+    """At the longest time of a call; it ends."""
     nobody_answers: Greeting | None = None
     """After a transfer that nobody took."""
     recorded: Greeting | None = None

@@ -1,6 +1,6 @@
 """Speech probabilities and levels of one call in, the course of its turns out. Pure: no clock, no I/O.
 
-SILENT   ── voiced for BEGIN_MS ───────▶ SPEAKING
+SILENT   ── loud voice for BEGIN_MS ───▶ SPEAKING
 SPEAKING ── silent for QUIET_MS ───────▶ QUIET
 QUIET    ── voiced for RESUME_MS ──────▶ SPEAKING
 QUIET    ── silent as `wait_until` ────▶ SILENT: the turn has ended
@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-BEGINS_FROM: Final = 0.6
-"""In silence. With 0.5 two chunks may also be a cough; with 0.7 speech in noise is noticed late."""
-RESUMES_FROM: Final = 0.5
-"""In a pause, where more speech is likely and no echo is."""
+SPEECH_FROM: Final = 0.5
+"""Silero's own threshold."""
+CLEAR_FROM: Final = 0.6
+"""Two chunks above it are speech; between the thresholds they may be a cough, three are not."""
 GOES_ON_FROM: Final = 0.35
 """As Silero does it: what has begun goes on below the threshold of beginning."""
 LOUD_FROM_DBFS: Final = -38.0
 """Our own voice comes back 30 dB quieter, its loudest chunks at -40; a quiet caller's are at -34."""
 FADED_DB: Final = 40.0
 """So far below its loudest chunk a sound is over, while the detector still remembers it for 80 ms."""
-BEGIN_MS: Final = 64
+BEGIN_MS: Final = 96
+CLEAR_BEGIN_MS: Final = 64
 """A click lasts one chunk of 32 ms, the vowel of "no" five."""
 RESUME_MS: Final = 64
 QUIET_MS: Final = 64
@@ -86,6 +87,7 @@ class EndOfTurn:
         self._settled_ms = from_ms
         self._last_ms = from_ms
         self._voiced_since_ms: int | None = None
+        self._clear = False
         self._from_ms = from_ms
         self._speech_ended_at_ms = from_ms
         self._voiced_ms = 0
@@ -114,7 +116,9 @@ class EndOfTurn:
         if not self._is_voice(probability, level_dbfs):
             self._voiced_since_ms = None
         elif self._voiced_since_ms is None:
-            self._voiced_since_ms = begin_ms
+            self._voiced_since_ms, self._clear = begin_ms, probability >= CLEAR_FROM
+        else:
+            self._clear &= probability >= CLEAR_FROM
         match self._state:
             case _State.SILENT:
                 return self._while_silent(end_ms, level_dbfs)
@@ -126,15 +130,15 @@ class EndOfTurn:
     def _is_voice(self, probability: float, level_dbfs: float) -> bool:
         match self._state:
             case _State.SILENT:
-                return probability >= BEGINS_FROM and level_dbfs >= LOUD_FROM_DBFS
+                return probability >= SPEECH_FROM and level_dbfs >= LOUD_FROM_DBFS
             case _State.SPEAKING:
                 return probability >= GOES_ON_FROM
             case _State.QUIET:
-                return probability >= RESUMES_FROM
+                return probability >= SPEECH_FROM
 
     def _while_silent(self, end_ms: int, level_dbfs: float) -> Happening | None:
         since_ms = self._voiced_since_ms
-        if since_ms is None or end_ms - since_ms < BEGIN_MS:
+        if since_ms is None or end_ms - since_ms < (CLEAR_BEGIN_MS if self._clear else BEGIN_MS):
             return None
         self._state = _State.SPEAKING
         self._from_ms = max(self._settled_ms, since_ms - LEAD_MS)

@@ -30,7 +30,9 @@ class OpenAICompatible:
         self._first_token_s = settings.llm_first_token_s
         self._next_token_s = settings.llm_next_token_s
         self._max_tokens_field = settings.llm_max_tokens_field
+        self._replying = 0
         self._one_reads_ahead = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
         self._body: dict[str, Any] = {
             "model": settings.openai_model,
             "stream": True,
@@ -42,9 +44,11 @@ class OpenAICompatible:
             self._body["reasoning_effort"] = settings.llm_reasoning_effort
 
     async def reply(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[str]:
+        self._replying += 1
+        if self._reading is not None:
+            self._reading.cancel()
         try:
-            body = {**self._body, "messages": [asdict(m) for m in messages]}
-            async with aclosing(self._pieces(body)) as pieces:
+            async with aclosing(self._pieces(messages, {})) as pieces:
                 async for piece in pieces:
                     yield piece
         except TimeoutError as e:
@@ -55,12 +59,27 @@ class OpenAICompatible:
             raise ProviderError("llm_unreachable", type(e).__name__, retryable=True) from e
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as e:
             raise ProviderError("llm_broken_off", type(e).__name__, retryable=True) from e
+        finally:
+            self._replying -= 1
 
     async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
-        """One token is asked for: the server has read the conversation when it comes. One call at a time."""
-        body = {**self._body, "messages": [asdict(m) for m in messages], self._max_tokens_field: 1}
+        """One token is asked for: the server has read the conversation when it comes.
+
+        One conversation at a time, and none while a reply is awaited, of whatever call.
+        """
+        async with self._one_reads_ahead:
+            if self._replying:
+                return
+            self._reading = asyncio.create_task(self._read(messages))
+            try:
+                await asyncio.wait({self._reading})
+            finally:
+                self._reading.cancel()
+                self._reading = None
+
+    async def _read(self, messages: Sequence[ChatMessage]) -> None:
         try:
-            async with self._one_reads_ahead, aclosing(self._pieces(body)) as pieces:
+            async with aclosing(self._pieces(messages, {self._max_tokens_field: 1})) as pieces:
                 async for _ in pieces:
                     pass
         except ProviderError as e:
@@ -77,11 +96,13 @@ class OpenAICompatible:
         except (TimeoutError, openai.OpenAIError) as e:
             log.warning("the language model does not answer yet", extra={"reason": type(e).__name__})
 
-    async def _pieces(self, body: dict[str, Any]) -> AsyncGenerator[str]:
+    async def _pieces(self, messages: Sequence[ChatMessage], changes: dict[str, Any]) -> AsyncGenerator[str]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._first_token_s
         async with asyncio.timeout_at(deadline):
-            stream = await self._open(body)
+            stream = await self._open(
+                {**self._body, "messages": [asdict(message) for message in messages], **changes}
+            )
         finish_reason = None
         async with stream:
             while True:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from callbot.schemas.turn_taking import Phrases
+
 Json = dict[str, Any]
 
 _BOT_ID = "bot_4Fq81xJz0aQw"
@@ -23,6 +25,10 @@ _BOT: Json = {
     "hints": [],
     "suggest": "full",
     "max_call_seconds": 3600,
+    "turn": {"min_silence_ms": 250, "max_silence_ms": 1500},
+    "phrases": {**dict.fromkeys(Phrases.model_fields), "one_moment": "Let me look."},
+    "protect_greeting": False,
+    "record": False,
     "status": "active",
     "default": True,
     "created_at": "2026-04-05T10:00:00Z",

@@ -25,7 +25,10 @@ BOT_NOT_FOUND = "<Response><Say>Bot not found</Say></Response>"
 SPOKEN = f"{HEAD}<Response><Say>Bot not found</Say><Hangup/></Response>"
 ALL_BUSY = f"{HEAD}<Response><Say>All lines are busy at the moment. Goodbye.</Say><Hangup/></Response>"
 HANG_UP = f"{HEAD}<Response><Hangup/></Response>"
-TRANSFER = f"{HEAD}<Response><Dial>+14155550199</Dial><Hangup/></Response>"
+TRANSFER = f"""{HEAD}<Response>
+  <Dial action="https://api.callbot.studio/v1/voice/next?call={_CALL_ID}.c2lnbmF0dXJl"
+    callerId="+14155550100">+14155550199</Dial>
+</Response>"""
 NOT_THE_CALLERS = "Called by Twilio, not by you. "
 MAYBE_CALL_ID = f"^({CALL_ID_PATTERN.strip('^$')})?$"
 _TEXT: Json = {"type": "string"}
@@ -37,6 +40,12 @@ FORM_FIELDS: dict[str, tuple[str, Json]] = {
     "CallStatus": (
         "Anything but `in-progress` and `ringing`: the call is over.",
         {**_TEXT, "examples": ["ringing", "in-progress", "completed"]},
+    ),
+}
+DIALED_FIELDS: dict[str, tuple[str, Json]] = {
+    "DialCallStatus": (
+        "What became of a transfer. Neither `completed` nor `answered`: the call goes on with the bot.",
+        {**_TEXT, "examples": ["completed", "busy", "no-answer", "failed", "canceled"]},
     ),
 }
 FAILED_FIELDS: dict[str, tuple[str, Json]] = {
@@ -78,7 +87,7 @@ SIGNATURE: Json = {
 def voice_paths(*, is_open: bool) -> dict[str, Json]:
     paths = {
         "/voice": _both("voice", "A call comes in", _voice(), [BOT_PARAMETER], {}),
-        "/voice/next": _both("voice_next", "The stream has ended", _next(), [CALL_PARAMETER], {}),
+        "/voice/next": _both("voice_next", "The stream has ended", _next(), [CALL_PARAMETER], DIALED_FIELDS),
         "/voice/fallback": _both(
             "voice_fallback",
             "What Twilio says when a URL failed",
@@ -168,7 +177,10 @@ def _voice() -> tuple[str, dict[str, Json]]:
 
 
 def _next() -> tuple[str, dict[str, Json]]:
-    text = "The call's state decides: hang up, transfer, or connect again when a process of ours has died."
+    text = (
+        "The call's state decides: hang up, transfer, or connect again: when a process of ours has died, and "
+        "when nobody has taken the transfer."
+    )
     spoken = {"hang_up": HANG_UP, "transfer": TRANSFER, "again": CONNECT}
     return text, {"200": _xml("TwiML.", **spoken), "400": BAD, "403": FORBIDDEN}
 

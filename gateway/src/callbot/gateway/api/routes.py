@@ -18,6 +18,8 @@ ROUTER_WITHIN_S = 1.8
 TWILIO_WITHIN_S = 12.0
 """Twilio's REST API is asked before the answer."""
 WEBHOOK_WITHIN_S = 6.0
+ERASE_WITHIN_S = 6.0
+"""An hour of recording is hundreds of pieces."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
 
     Route("GET",    "/calls",        ask.CALL_LIST,    "Calls", "List your calls, newest first", query=("bot_id", *PAGE), lists="calls"),
     Route("GET",    "/calls/{call_id}", ask.CALL_GET,  "Calls", "A call with every turn", refusals=("call_not_found",)),
-    Route("DELETE", "/calls/{call_id}", ask.CALL_DELETE, "Calls", "Erase a call", refusals=("call_not_found", "call_live")),
+    Route("DELETE", "/calls/{call_id}", ask.CALL_DELETE, "Calls", "Erase a call", refusals=("call_not_found", "call_live"), within_s=ERASE_WITHIN_S),
 )
 """Each exists under `/v1` and, as in the first document, without a prefix."""
 # fmt: on

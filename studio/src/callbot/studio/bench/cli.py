@@ -56,10 +56,29 @@ def latency(
 
 
 @app.command()
+def turns(
+    manners: Annotated[int, typer.Option(min=1, max=4, help="Of speaking: one voice as so many.")] = 2,
+    pause_ms: Annotated[
+        list[int] | None, typer.Option(help="Inside sentences; repeatable. 300, 600.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=0, help="Over the bot: coughs, hums, words, so many each.")] = 10,
+    ends: Annotated[bool, typer.Option(help="The end of turn too.")] = True,
+    calls: Annotated[int, typer.Option(min=1, help="Calls at once.")] = 2,
+    out: Path = Path("build/bench/turns.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """End of turn and barge-in: cut-offs, delays, false stops, over a set of voices and noises."""
+    from callbot.studio.bench.turns import TurnsPlan, turns
+
+    _run(turns(TurnsPlan(manners, tuple(pause_ms or (300, 600)), trials, ends, calls), out, resume=resume))
+
+
+@app.command()
 def soak(
     calls: Annotated[int, typer.Option(min=1)] = 200,
     at_once: Annotated[int, typer.Option(min=1)] = 10,
     turns: Annotated[int, typer.Option(min=0, help="In each call.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0, help="Calls for so long, in the place of --calls.")] = 0.0,
     replicas: Annotated[int, typer.Option(min=1)] = 1,
     seed: Seed = 1,
     out: Path = Path("build/bench/soak.jsonl"),
@@ -68,7 +87,7 @@ def soak(
     """Short calls with scripted providers: memory flat, nothing left behind."""
     from callbot.studio.bench.soak import SoakPlan, soak
 
-    _run(soak(SoakPlan(calls, at_once, turns, replicas, seed), out, resume=resume))
+    _run(soak(SoakPlan(calls, at_once, turns, replicas, seed, minutes), out, resume=resume))
 
 
 @app.command()

@@ -1,15 +1,20 @@
-"""`callbot bench soak`: many short calls; afterwards every process is as small and as idle as before."""
+"""`callbot bench soak`: many short calls; afterwards every process is as small and as idle as before.
+
+With `--minutes` also how memory and lateness developed meanwhile.
+"""
 
 import asyncio
+import itertools
 import random
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from callbot.studio.bench.processes import Moment, get_json, print_course, processes, watched
 from callbot.studio.bench.results import Results, Row, machine
 from callbot.studio.bench.webhook import answering_webhook, create_bot
 from callbot.studio.emulator import CallOver, Emulator, NotHeard
@@ -37,6 +42,8 @@ class SoakPlan:
     turns: int
     replicas: int
     seed: int
+    minutes: float = 0.0
+    """Calls are made for so long; 0: as many as `calls` says."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +74,38 @@ async def soak(plan: SoakPlan, out: Path, *, resume: bool) -> int:
         bot = await create_bot(http, platform.url, goal="Soak", webhook=webhook, greeting="Hello.")
         left = plan.calls - len(results.rows)
         warm_up = max(plan.at_once, round(left * WARM_UP_SHARE))
-        await _calls(emulator, bot, plan, results, warm_up)
+        await _calls(emulator, bot, plan, results, _numbers(results, warm_up, plan.minutes * WARM_UP_SHARE))
         before = await _idle(platform, http)
-        await _calls(emulator, bot, plan, results, left - warm_up)
+        async with watched(platform, http) as course:
+            rest_minutes = plan.minutes * (1 - WARM_UP_SHARE)
+            await _calls(emulator, bot, plan, results, _numbers(results, left - warm_up, rest_minutes))
         after = await _idle(platform, http)
-    return _judge(plan, results.rows, before, after)
+    return _judge(plan, results.rows, before, after, course)
 
 
-async def _calls(emulator: Emulator, bot: str, plan: SoakPlan, results: Results, count: int) -> None:
-    """`count` calls, `at_once` at a time; each has its own seed."""
-    numbers = iter(range(len(results.rows), len(results.rows) + count))
+def _numbers(results: Results, count: int, minutes: float) -> Iterator[int]:
+    """Of the next calls: for so many minutes, or `count` of them."""
+    if not minutes:
+        yield from range(len(results.rows), len(results.rows) + count)
+        return
+    until_s = time.monotonic() + minutes * 60
+    for number in itertools.count(len(results.rows)):
+        if time.monotonic() >= until_s:
+            return
+        yield number
+
+
+async def _calls(
+    emulator: Emulator, bot: str, plan: SoakPlan, results: Results, numbers: Iterator[int]
+) -> None:
+    """`at_once` at a time; each has its own seed."""
 
     async def caller() -> None:
         for number in numbers:
             results.add([await _one_call(emulator, bot, plan, number)])
             if len(results.rows) % 20 == 0:
-                print(f"{len(results.rows)} of {plan.calls} calls …", flush=True)
+                of = f"in {plan.minutes:g} minutes" if plan.minutes else f"of {plan.calls}"
+                print(f"{len(results.rows)} calls {of} …", flush=True)
 
     await asyncio.gather(*(caller() for _ in range(plan.at_once)))
 
@@ -121,15 +144,13 @@ async def _idle(platform: Platform, http: aiohttp.ClientSession) -> Snapshot:
 
 async def _snapshot(platform: Platform, http: aiohttp.ClientSession) -> Snapshot:
     memory_kib, tasks = {}, {}
-    for part in await platform.ps():
-        name = f"{part['service']}-{part['replica']}"
-        memory_kib[name] = _memory_kib(part["pid"])
-        if part["service"] not in ("nats", "mongo", "llm", "twilio"):
-            status = await _json(http, f"http://127.0.0.1:{part['port']}/status")
-            tasks[name] = int(status["tasks"])
+    for part in await processes(platform, http):
+        memory_kib[part.name] = part.memory_kib
+        if part.tasks is not None:
+            tasks[part.name] = part.tasks
     monitor = monitor_of(platform.data)
-    streams = await _json(http, f"{monitor}/jsz")
-    server = await _json(http, f"{monitor}/varz")
+    streams = await get_json(http, f"{monitor}/jsz")
+    server = await get_json(http, f"{monitor}/varz")
     return Snapshot(memory_kib, tasks, server["subscriptions"], streams["consumers"], server["connections"])
 
 
@@ -140,18 +161,9 @@ def monitor_of(data: Path) -> str:
     return f"http://127.0.0.1:{found[1]}"
 
 
-def _memory_kib(pid: int) -> int:
-    """Proportional set size: shared pages are shared out (proc(5), smaps_rollup)."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss: +(\d+)", text, re.MULTILINE)[1])  # type: ignore[index]
-
-
-async def _json(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    async with http.get(url) as answer:
-        return dict(await answer.json())
-
-
-def _judge(plan: SoakPlan, rows: Sequence[Row], before: Snapshot, after: Snapshot) -> int:
+def _judge(
+    plan: SoakPlan, rows: Sequence[Row], before: Snapshot, after: Snapshot, course: Sequence[Moment]
+) -> int:
     print(f"\n{machine()}; {plan}")
     wrong = [
         f"call {row['call']}: {row['error'] or row['faults']}"
@@ -175,6 +187,8 @@ def _judge(plan: SoakPlan, rows: Sequence[Row], before: Snapshot, after: Snapsho
             wrong.append(f"NATS has {now - was} more {what}")
     late_ms = max((row["late_ms"] for row in rows), default=0.0)
     print(f"{len(rows)} calls; the emulator's own frames were late by {late_ms:.0f} ms (p99)")
+    # In a short run on a busy machine the lag says more about the machine.
+    wrong += [sentence for sentence in print_course(course) if plan.minutes]
     for sentence in wrong:
         print(f"WRONG: {sentence}")
     return 1 if wrong else 0

@@ -160,9 +160,13 @@ class Caller:
         if await self._ear.until(heard, within_s) is None:
             raise NotHeard(f"the bot did not speak for {ms} ms{self._why(within_s)}")
 
-    def cut_by(self, said: Said) -> Cut | None:
-        """The `clear` that came first after the caller began to say this."""
-        return next((cut for cut in self.call.cuts if cut.at_ms >= said.started_ms), None)
+    async def cut_by(self, said: Said, *, within_s: float = 1.0) -> Cut | None:
+        """The `clear` that came first after the caller began to say this; None when there was none."""
+
+        def cut() -> Cut | None:
+            return next((cut for cut in self.call.cuts if cut.at_ms >= said.started_ms), None)
+
+        return await self._ear.until(cut, within_s)
 
     async def hears_on_after(self, cut: Cut, *, within_s: float = 3.0) -> int:
         """When the bot was audible again after it was cut short. Raises NotHeard."""

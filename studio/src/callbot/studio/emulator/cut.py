@@ -15,11 +15,11 @@ class Cut:
 
     at_ms: float
     """When it came, on the clock of the line."""
-    heard: bytes
+    heard: bytes = field(repr=False)
     """The last two seconds that were played before."""
-    unheard: bytes
+    unheard: bytes = field(repr=False)
     """What was thrown away."""
-    followed_by: bytearray = field(default_factory=bytearray)
+    followed_by: bytearray = field(default_factory=bytearray, repr=False)
     """The first two seconds that were sent afterwards."""
 
     def follow(self, audio: bytes) -> None:

@@ -50,15 +50,26 @@ def music(ms: int, dbfs: float) -> bytes:
 
 
 def cough(seed: int = 1, dbfs: float = COUGH_DBFS) -> bytes:
-    """One or two bursts: an explosion of 40 ms, a rushing decay of 150 ms, sometimes a voiced end.
+    """One or two bursts: an explosion of 40 ms, a rushing decay of 150 ms, mostly a voiced end.
 
-    The phases are those of Korpáš, Sadloňová and Vrabec 1996, "Analysis of the cough sound: an overview".
+    The phases are those of Korpáš, Sadloňová and Vrabec 1996, "Analysis of the cough sound: an overview"; all
+    of it sounds through an open mouth.
     """
     rng = np.random.default_rng(seed)
     bursts = [_burst(rng) for _ in range(int(rng.integers(1, 3)))]
     gap = np.zeros(int(rng.integers(60, 140)) * BYTES_PER_MS)
     samples = np.concatenate([part for burst in bursts for part in (burst, gap)])[: -len(gap)]
     return _encoded(_at_level(samples, dbfs))
+
+
+def mm_hm(seed: int = 1, dbfs: float = -22.0) -> bytes:
+    """Hummed with closed lips: a falling part, a breath through the nose, a rising part. Half a second."""
+    rng = np.random.default_rng(seed)
+    pitch_hz, ms = rng.uniform(100, 220), int(rng.integers(160, 240))
+    low = _hummed(pitch_hz * np.linspace(1.05, 0.9, ms * BYTES_PER_MS))
+    breath = 0.02 * rng.standard_normal(int(rng.integers(50, 90)) * BYTES_PER_MS)
+    high = _hummed(pitch_hz * np.linspace(1.0, 1.35, int(ms * 1.2) * BYTES_PER_MS))
+    return _encoded(_at_level(np.concatenate((low, breath, high)), dbfs))
 
 
 def joined(parts: Sequence[bytes], pause_ms: int) -> bytes:
@@ -91,15 +102,41 @@ def pitched(audio: bytes, factor: float) -> bytes:
 
 
 def _burst(rng: np.random.Generator) -> Samples:
-    size = int(rng.integers(170, 260)) * BYTES_PER_MS
+    size = int(rng.integers(200, 340)) * BYTES_PER_MS
     at_ms = np.arange(size) / BYTES_PER_MS
-    rush = np.diff(rng.standard_normal(size + 1))
-    envelope = np.minimum(at_ms / 8, 1) * np.where(at_ms < 40, 1.0, np.exp(-(at_ms - 40) / 60))
-    burst: Samples = rush * envelope
-    if rng.random() < 0.4:
-        throat = np.sign(np.sin(2 * np.pi * rng.uniform(150, 260) * at_ms / 1000))
-        burst += 0.3 * throat * np.where(at_ms > 110, np.exp(-(at_ms - 110) / 40), 0)
-    return burst
+    rush = rng.standard_normal(size) * np.where(at_ms < 40, 1.0, np.exp(-(at_ms - 40) / 60))
+    if rng.random() < 0.7:
+        pitch_hz = rng.uniform(120, 260) * (1 - 0.25 * at_ms / at_ms[-1])
+        turns = np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
+        throat = 1 - 2 * (turns % 1.0)
+        rush += 2.5 * throat * np.clip((at_ms - 60) / 30, 0, 1) * np.exp(-np.maximum(at_ms - 110, 0) / 70)
+    return _through_a_mouth(rush * np.minimum(at_ms / 8, 1), rng.uniform(0.85, 1.2))
+
+
+def _hummed(pitch_hz: Samples) -> Samples:
+    """Through the nose: strong at 250 Hz, weak above (Fujimura 1962, "Analysis of nasal consonants")."""
+    throat = 1 - 2 * (np.cumsum(pitch_hz) / SAMPLE_RATE_HZ % 1.0)
+    at = np.arange(len(pitch_hz)) / BYTES_PER_MS
+    fades = np.clip(np.minimum(at, at[-1] - at) / 30, 0, 1)
+    return _resonant(throat * fades, ((250, 60, 1.0), (1000, 150, 0.06), (2200, 250, 0.04)), 0.005)
+
+
+def _through_a_mouth(samples: Samples, size: float) -> Samples:
+    """An open vowel (Peterson and Barney 1952)."""
+    return _resonant(samples, ((680 * size, 130, 1), (1250 * size, 160, 1), (2600 * size, 250, 1)), 0.05)
+
+
+def _resonant(
+    samples: Samples, resonances: Sequence[tuple[float, float, float]], otherwise: float
+) -> Samples:
+    """Filtered in the spectrum. `resonances`: middle and half width in Hz, gain."""
+    spectrum = np.fft.rfft(samples)
+    at_hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)
+    shape = np.full(len(at_hz), otherwise)
+    for middle_hz, width_hz, gain in resonances:
+        shape += gain / (1 + ((at_hz - middle_hz) / width_hz) ** 2)
+    sounding: Samples = np.fft.irfft(spectrum * shape, len(samples))
+    return sounding
 
 
 def _pink(size: int, seed: int) -> Samples:
