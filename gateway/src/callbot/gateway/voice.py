@@ -96,12 +96,16 @@ async def _placed(app: web.Application, asked: VoiceRequest, bot_id: str) -> web
         route = await app[BUS].ask(CALL_ROUTE, question, timeout_s=ROUTE_WITHIN_S)
     except BusError as e:
         if isinstance(e, Refused) and e.code == "bad_signature":
-            log.warning("a voice request is not Twilio's", extra={"bot_id": bot_id})
+            log.warning("a voice request is not Twilio's", extra=_facts(question))
             return twiml.forbidden()
         if isinstance(e, Refused) and e.code in REFUSED:
             raise Unplaced(*REFUSED[e.code]) from e
-        log.error("a call could not be routed", extra={"bot_id": bot_id, "reason": str(e)})
+        log.error("a call could not be routed", extra={**_facts(question), "reason": str(e)})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if sentence := NOT_CONNECTED.get(route.verdict):
         return twiml.answer(twiml.say(sentence), twiml.hang_up())
     return twiml.answer(connect(app[SETTINGS], route))
+
+
+def _facts(question: RouteCall) -> dict[str, str]:
+    return {"call_id": question.call_id or "", "bot_id": question.bot_id or ""}
