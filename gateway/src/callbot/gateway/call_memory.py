@@ -59,11 +59,15 @@ class CallMemory:
 
     def save(self, turns: Turns, state: CallState, pending: tuple[Action, str | None]) -> None:
         action, transfer_to = pending
+        brief, history = self._brief, list(turns.history)
+        if state is CallState.ENDED and action is not Action.TRANSFER:
+            # It lies for hours beside those of living calls, in a bucket that has an end.
+            brief, history = brief.model_copy(update={"goal": "", "context": "", "hints": []}), []
         self._writer.save(
             CallJournal(
-                brief=self._brief,
+                brief=brief,
                 state=state,
-                history=list(turns.history),
+                history=history,
                 turns=turns.next_number,
                 pending_action=action,
                 transfer_to=transfer_to or self._brief.transfer_to,

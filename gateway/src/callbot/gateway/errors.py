@@ -182,6 +182,10 @@ def as_json(request: web.Request, error: ApiError) -> web.Response:
             "request_id": request_id(request),
         }
     }
+    if error.status >= 500:
+        # Whoever reports a request id must be found by it.
+        facts = {"request_id": request_id(request), "method": request.method, "path": request.path}
+        log.warning("answered with an error", extra={**facts, "status": error.status, "code": error.code})
     headers = {**NEVER_KEPT, **error.headers}
     if error.status in RETRY_AFTER_S:
         headers.setdefault("Retry-After", RETRY_AFTER_S[error.status])

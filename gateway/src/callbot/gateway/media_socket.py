@@ -96,6 +96,7 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
     )
     await socket.prepare(request)
     calls = request.app[CALLS]
+    start: Start | None = None
     try:
         start = await _start_of(socket)
         if not calls.has_room_for(start.call_id):
@@ -103,7 +104,8 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
         brief = await _admit(request.app[BUS], bot_id, start)
         journal = await _journal_of(calls, brief)
     except Rejected as e:
-        log.warning("stream rejected", extra={"reason": e.reason})
+        call_id = start.call_id if start else None
+        log.warning("stream rejected", extra={"reason": e.reason, "bot_id": bot_id, "call_id": call_id})
         await socket.close(code=e.code, message=e.reason.encode()[:120])
         return socket
     await _hold(socket, start, brief, journal, calls)
