@@ -158,10 +158,12 @@ def _answers(
     identity = Identity(tokens, stores.api_keys, open_mode=settings.auth == "open")
     for_user = partial(as_user, identity)
     accounts = Accounts(stores, settings)
-    routing = Routing(stores, accounts, CallTokens(ring_of(settings.token_keys)), settings)
+    voices = Voices(bus)
+    routing = Routing(
+        stores, accounts, CallTokens(ring_of(settings.token_keys)), voices.status_in_call, settings
+    )
     users = _users(stores, settings, tokens)
     keys = ApiKeys(stores.api_keys, settings.keys_per_user)
-    voices = Voices(bus)
     bots = Bots(
         stores,
         sealing=Sealing(ring_of(settings.webhook_keys)),

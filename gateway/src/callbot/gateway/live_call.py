@@ -20,7 +20,7 @@ from callbot.gateway.watchdog import Verdict, Watch, judge
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
 from callbot.schemas.audio import FRAME_MS, BotAudio
-from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
+from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatRenew, generation_of
@@ -89,7 +89,7 @@ class LiveCall:
         keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
         keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
         self._spawn(self._keep_journal())
-        self.tell(CallStarted(from_number=self.brief.from_number, to_number=self.brief.to_number))
+        self._memory.began()
         self._seating.start()
         self.conversation.greet(self._first_words)
         self._save()

@@ -98,7 +98,7 @@ class BotDefinition(Message):
     transfer_to: E164 | None = None
     hints: Annotated[list[Hint], Field(max_length=200)] = []
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
-    webhook_secret: WebhookSecret | None = None
+    webhook_secret: WebhookSecret | None = Field(None, repr=False)
     """Made by us when absent; shown once, in the answer to the creation."""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
 
@@ -117,7 +117,7 @@ class BotPatch(Message):
     transfer_to: E164 | None = None
     hints: Annotated[list[Hint], Field(max_length=200)] = []
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
-    webhook_secret: WebhookSecret = ""
+    webhook_secret: WebhookSecret = Field("", repr=False)
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
     default: bool = False
