@@ -17,7 +17,7 @@ from callbot.call_router.tokens import CallTokens
 from callbot.runtime.errors import Refused
 from callbot.schemas.calls import AdmitStream, CallRoute, RouteCall, RouteVerdict
 
-from .conftest import settings_with
+from .conftest import every_voice_works, settings_with
 from .customers import KEYS, Customer
 from .test_routing import UNSIGNED, new_call_id
 
@@ -37,7 +37,9 @@ class Replicas:
     def __init__(self, stores: tuple[Stores, Stores], settings: Settings) -> None:
         self.now = NOON
         self._routings = [
-            Routing(one, Accounts(one, settings), CallTokens(KEYS), settings, lambda: self.now)
+            Routing(
+                one, Accounts(one, settings), CallTokens(KEYS), every_voice_works, settings, lambda: self.now
+            )
             for one in stores
         ]
 

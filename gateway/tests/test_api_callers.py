@@ -88,6 +88,9 @@ async def test_open_mode_asks_for_nothing_and_takes_nothing_that_is_wrong(
         ({"Origin": "http://["}, 421),
         ({"Origin": "http://127.0.0.1:9"}, 200),
         ({"Host": "localhost:9"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 421),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:9"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Host": "[::1]"}, 200),
     ],
 )
@@ -97,6 +100,10 @@ async def test_in_open_mode_only_this_machine_asks(
     api_router.answers(BOT_GET, a_bot())
     async with open_site.http.get("/v1/bots/bot_1", headers=headers) as answer:
         assert answer.status == status
+
+
+async def test_in_open_mode_a_request_names_its_host(open_site: Site) -> None:
+    assert (await open_site.raw(b"GET /v1/bots/bot_1 HTTP/1.0\r\n\r\n")).split()[1] == b"421"
 
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

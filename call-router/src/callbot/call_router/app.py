@@ -207,7 +207,7 @@ def _users(stores: Stores, settings: Settings, tokens: AccessTokens) -> Users:
         per_address=settings.auth_attempts_per_address,
         per_account=settings.auth_attempts_per_account,
     )
-    return Users(stores.users, attempts, Passwords(), tokens)
+    return Users(stores.users, attempts, Passwords(), tokens, sign_up_is_open=settings.sign_up == "open")
 
 
 def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:

@@ -87,13 +87,14 @@ class Routing:
             raise bot_not_found()
         if record is None or record.verdict is not RouteVerdict.CONNECT:
             raise Refused("invalid_token", "This call was not connected")
+        voice_status = await self._voice_status(bot.voice)
         token_id = self._tokens.token_id(question.token)
         generation = await self._calls.begin_stream(call_id, token_id, MAX_GENERATION)
         if generation is None:
             raise Refused("invalid_token", "The token is spent, or the call over, or had too many streams")
         if not await self._limits.stream_begins(record, bot):
             raise Refused("invalid_token", "The stream comes too late: all lines of this user are busy")
-        return _brief(bot, record, generation, token_id, await self._voice_status(bot.voice))
+        return _brief(bot, record, generation, token_id, voice_status)
 
     async def check(self, question: CheckCall) -> CallChecked:
         """Is this request Twilio's, and of the call that it names?

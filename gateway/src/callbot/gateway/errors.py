@@ -30,6 +30,7 @@ STATUS_OF_REFUSAL = {
     "webhook_timeout": 408,
     "conflict": 409,
     "call_live": 409,
+    "sign_up_closed": 403,
     "email_taken": 409,
     "number_taken": 409,
     "precondition_failed": 412,

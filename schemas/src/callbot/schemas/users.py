@@ -66,7 +66,7 @@ class TokenBody(Message):
 
 
 class SignUp(Message):
-    """Refused with `email_taken`, `rate_limited`, `invalid_request`."""
+    """Refused with `sign_up_closed`, `email_taken`, `rate_limited`, `invalid_request`."""
 
     body: SignUpBody
     address: ClientAddress

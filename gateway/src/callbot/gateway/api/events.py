@@ -42,7 +42,7 @@ async def call_events(request: web.Request) -> web.StreamResponse:
     question = _question(request)
     after = _last_event_id(request)
     bus = request.app[BUS]
-    with request.app[VIEWERS].seat() as wake:
+    with request.app[VIEWERS].seat(question.call_id) as wake:
         call = await bus.ask(CALL_GET, question, timeout_s=ASK_WITHIN_S)
         tail = CallTail(bus, question.call_id, after, wake)
         listening = await bus.hear(CALL_EVENT, tail.heard, call_id=question.call_id)

@@ -14,6 +14,7 @@ MEANINGS = {
     "call_live": "The call still goes on.",
     "call_not_found": "There is no such call, or it is another user's.",
     "conflict": "It contradicts what is known already.",
+    "sign_up_closed": "The operator takes no new users.",
     "email_taken": "Somebody has signed up with this address.",
     "internal_error": "Something went wrong on our side.",
     "invalid_bot": "No bot is named, and the number belongs to none.",
