@@ -145,6 +145,7 @@ async def test_the_commands(world: World) -> None:
     wrong = {**environment, "CALLBOT_SECRET_KEYS": "nonsense"}
     told = await asyncio.to_thread(run, wrong, "rotate")
     assert told.returncode == 1 and "nonsense" not in told.stderr and "CALLBOT" not in told.stdout
+    assert "CALLBOT_SECRET_KEYS: " in told.stderr
 
 
 async def test_a_new_key(world: World) -> None:

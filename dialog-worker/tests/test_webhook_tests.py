@@ -18,6 +18,7 @@ from callbot.dialog_worker.webhook_door import WebhookDoor
 from callbot.runtime.bus import connect
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import webhook_secret_of
+from callbot.runtime.webhook_address import NOT_PUBLIC
 from callbot.schemas.bots import TestWebhookBody, TryWebhook, WebhookTested
 from callbot.schemas.subjects import WEBHOOK_TRY
 from callbot.schemas.webhook import Action, WebhookAnswer, WebhookRequest
@@ -115,7 +116,7 @@ async def test_what_was_wrong(try_it: Try, customer: Customer) -> None:
     tested = await try_it()
     assert (tested.status, tested.http_status) == ("webhook_timeout", None)
     tested = await try_it(webhook="https://169.254.169.254/latest/meta-data")
-    assert (tested.status, tested.detail) == ("webhook_unreachable", "the address is not a public one")
+    assert (tested.status, tested.detail) == ("webhook_unreachable", NOT_PUBLIC)
     assert tested.took_ms is None
     tested = await try_it(bot_id="bot_8")
     assert (tested.status, tested.detail) == ("webhook_unreachable", "the webhook's secret cannot be opened")

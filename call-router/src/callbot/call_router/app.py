@@ -222,7 +222,7 @@ def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:
             raise Refused("unavailable", "The database does not answer. Please try again.") from e
         except StoreRejected as e:
             log.error("rejected", extra=_facts(question, e))
-            raise Refused("invalid_request", "This cannot be stored") from e
+            raise Refused("invalid_request", "This cannot be stored.") from e
 
     return bounded
 

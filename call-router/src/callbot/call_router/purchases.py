@@ -123,7 +123,7 @@ class Purchases:
         if await self._counted.take(_counted_as(purchase), self._most_a_day, tomorrow) is None:
             wait_s = max(1, int((tomorrow - purchase.began_at).total_seconds()))
             told = {"limit": self._most_a_day, "remaining": 0, "reset_s": wait_s, "retry_after_s": wait_s}
-            message = f"No more than {self._most_a_day} numbers a day are bought for one user"
+            message = f"No more than {self._most_a_day} numbers a day are bought for one user."
             raise Refused("bot_limit", message, {name: str(value) for name, value in told.items()})
 
     async def _nothing_bought(self, purchase: Purchase) -> None:

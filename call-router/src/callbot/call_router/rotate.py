@@ -20,6 +20,7 @@ from callbot.call_router.settings import Settings, ring_of
 from callbot.call_router.user_store import auth_token_of
 from callbot.runtime.errors import CallbotError
 from callbot.runtime.sealing import CannotOpen, Sealing, webhook_secret_of
+from callbot.runtime.settings import wrong_settings
 
 PAGE = 200
 
@@ -131,7 +132,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as e:
-        sys.exit("; ".join(f"{'.'.join(map(str, x['loc'])).upper()}: {x['msg']}" for x in e.errors()))
+        sys.exit(f"the settings are wrong: {wrong_settings(e, Settings)}")
     try:
         everything = asyncio.run(_run(settings))
     except CallbotError as e:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from callbot.gateway import media_messages as messages
 from callbot.gateway.calls import Calls
+from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS
 from callbot.gateway.live_call import LiveCall
 from callbot.gateway.media_messages import (
@@ -89,7 +90,7 @@ class TwilioLine:
 
 
 async def media_stream(request: web.Request) -> web.WebSocketResponse:
-    """`/voice/stream/{bot_id}` and its other names."""
+    """`/voice/stream/{bot_id}` and its other names. Raises ApiError 400 without a handshake."""
     bot_id = request.match_info["bot_id"]
     socket = web.WebSocketResponse(
         heartbeat=SILENT_LINK_S,
@@ -98,6 +99,8 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
         writer_limit=16 * 1024,
         timeout=1.0,
     )
+    if not socket.can_prepare(request).ok:
+        raise wrong("Upgrade", "this is a WebSocket, and needs its handshake (RFC 6455)")
     await socket.prepare(request)
     calls = request.app[CALLS]
     start: Start | None = None

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from callbot.gateway import twilio_request, twiml
+from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS, SETTINGS
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
 from callbot.gateway.voice_next import BROKEN, ROUTE_WITHIN_S, connect, follow
@@ -62,7 +63,7 @@ async def voice_fallback(request: web.Request) -> web.Response:
     try:
         error_url = urlsplit(asked.fields.get("ErrorUrl", ""))
     except ValueError as e:
-        raise web.HTTPBadRequest(reason="ErrorUrl is not a URL.") from e
+        raise wrong("ErrorUrl", "is not a URL") from e
     failed = parse_qs(error_url.query)
     try:
         if error_url.path.endswith("/voice/next"):

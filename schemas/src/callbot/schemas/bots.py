@@ -121,7 +121,8 @@ class BotPatch(Message):
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
     default: bool = False
-    """True: calls of the number that name no bot go to this one from now on."""
+    """True: calls of the number that name no bot go to this one from now on. False: to the oldest bot again;
+    so the oldest one stays the default, and the answer shows `true`."""
 
     @model_serializer(mode="wrap")
     def _only_what_changes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -136,6 +137,7 @@ class Bot(Message):
 
     id: BotId
     number: str | None
+    """The number that its owner has connected; else the one that was bought for it; else null."""
     goal: str
     webhook: str
     context: str
@@ -165,6 +167,7 @@ class BotSummary(Message):
 
     id: BotId
     number: str | None
+    """As in the bot."""
     goal: str
     status: BotStatus
     calls_today: int
