@@ -95,7 +95,7 @@ async def test_without_a_token_the_words_are_missing_and_it_is_said_once(platfor
             "bot_1", steps, url=url, voice="scripted", call_sid=call_sid, token=token, out=out
         )
         assert await placed == DONE
-        assert out.getvalue().splitlines()[-1] == told and out.getvalue().count("--token") == 1
+        assert told in out.getvalue().splitlines() and out.getvalue().count("--token") == 1
 
 
 async def test_an_utterance_without_a_reply_is_a_failure(platform: Platform) -> None:
