@@ -5,6 +5,9 @@
 #   docs/curl-commands.sh                             # against `callbot up` on this machine
 #   BASE=https://callbot.example TOKEN=eyJ… docs/curl-commands.sh
 #
+# It needs room for one more bot. Without TOKEN it takes three of the thirty attempts to sign up or in that an
+# address has in a quarter of an hour.
+#
 # BASE     where the platform is                        http://127.0.0.1:8080
 # TOKEN    an access token or API key                   (absent: a new user is signed up)
 # WEBHOOK  your webhook; BASE must be able to reach it  (absent: one is started here, with python3)

@@ -35,6 +35,7 @@ says() {
   status=${answer##*$'\n'}
   case "$status" in
     "$wanted application/xml"*|"204 "*) ;;
+    "403 "*) printf '\nFAILED: 403. Unsigned requests are taken in open mode only.\n' >&2; exit 1 ;;
     *) printf '\nFAILED: %s instead of %s application/xml\n' "$status" "$wanted" >&2; exit 1 ;;
   esac
   case "$answer" in
@@ -44,8 +45,13 @@ says() {
 }
 
 if [ -z "$BOT_ID" ]; then
-  MADE=$(curl --silent --show-error --fail-with-body -X POST "$BASE/bots" -H 'Content-Type: application/json' \
-    -d '{"goal": "Book table", "webhook": "https://example.com/bot"}' | sed 's/.*{"id": *"\([^"]*\)".*/\1/')
+  answer=$(curl --silent --show-error --max-time 15 -X POST "$BASE/bots" -H 'Content-Type: application/json' \
+    -d '{"goal": "Book table", "webhook": "https://example.com/bot"}' --write-out '\n%{http_code}')
+  case "${answer##*$'\n'}" in
+    200) ;;
+    *) printf '%s\n\nFAILED: no bot could be made. This is for a platform in open mode only.\n' "$answer" >&2; exit 1 ;;
+  esac
+  MADE=$(printf '%s' "$answer" | sed -n 's/.*{"id": *"\([^"]*\)".*/\1/p')
   BOT_ID=$MADE
 fi
 call_id=CA$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')

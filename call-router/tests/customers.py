@@ -18,6 +18,7 @@ from callbot.runtime.sealing import Sealing
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallRoute, CheckCall, RouteCall, TwilioRequest
 
+from .conftest import every_voice_works
 from .test_routing import new_call_id
 from .test_signatures import sign
 
@@ -37,7 +38,9 @@ class Customer:
         self.user_id = f"user_{name}"
         self.sid, self.token = f"AC{name * 2}", f"token of {name}"
         self.number = f"+1{secrets.randbelow(9 * 10**9) + 10**9}"
-        self.routing = Routing(stores, Accounts(stores, settings), CallTokens(KEYS), settings)
+        self.routing = Routing(
+            stores, Accounts(stores, settings), CallTokens(KEYS), every_voice_works, settings
+        )
 
     async def signs_up(self, *, connected: bool = True) -> "Customer":
         await self.stores.users.add(StoredUser(user_id=self.user_id, created_at=BEGAN))

@@ -113,7 +113,7 @@ async def test_the_day_of_a_bots_calls_is_its_owners(bots: Bots, stores: Stores,
     assert await counted() == [3, 3]
 
 
-async def test_a_bots_number_is_its_own_or_its_owners(bots: Bots, stores: Stores, clock: Clock) -> None:
+async def test_a_bots_number_is_its_owners_or_its_own(bots: Bots, stores: Stores, clock: Clock) -> None:
     await add_user(stores, "connected")
     bot = await bots.create("connected", question("connected"))
     ref = BotRef(credential=as_user("connected"), bot_id=bot.id)
@@ -128,7 +128,11 @@ async def test_a_bots_number_is_its_own_or_its_owners(bots: Bots, stores: Stores
     assert (await bots.create("connected", question("connected"))).number == "+14155550100"
     assert await stores.bots.set_number(bot.id, "+14155550199")
     listed = await bots.list("connected", ListBots(credential=ref.credential))
-    assert [one.number for one in listed.bots] == ["+14155550199", "+14155550100"]
+    assert [one.number for one in listed.bots] == ["+14155550100", "+14155550100"]
+    await stores.users.set_number("connected", None)
+    listed = await bots.list("connected", ListBots(credential=ref.credential))
+    assert [one.number for one in listed.bots] == ["+14155550199", None]
+    assert (await bots.get("connected", ref)).number == "+14155550199"
 
 
 async def test_the_first_bot_is_the_default_until_another_one_is(gateway: Bus, stores: Stores) -> None:

@@ -17,7 +17,7 @@ from callbot.call_router.tokens import CallTokens
 from callbot.runtime.errors import Refused
 from callbot.schemas.calls import AdmitStream, CallRoute, RouteCall, RouteVerdict
 
-from .conftest import settings_with
+from .conftest import every_voice_works, settings_with
 from .customers import KEYS, Customer
 from .test_routing import UNSIGNED, new_call_id
 
@@ -37,7 +37,9 @@ class Replicas:
     def __init__(self, stores: tuple[Stores, Stores], settings: Settings) -> None:
         self.now = NOON
         self._routings = [
-            Routing(one, Accounts(one, settings), CallTokens(KEYS), settings, lambda: self.now)
+            Routing(
+                one, Accounts(one, settings), CallTokens(KEYS), every_voice_works, settings, lambda: self.now
+            )
             for one in stores
         ]
 
@@ -140,7 +142,7 @@ async def test_a_seat_is_free_again_when_the_call_is_over_or_never_began(
 async def test_a_call_that_waited_too_long_begins_only_where_there_is_room(
     two_stores: tuple[Stores, Stores], settings: Settings, alice: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its token can be renewed for as long as somebody asks; its place among the live calls is free by then."""
+    """Its token can be renewed for as long as somebody asks; its place is free by then."""
     replicas = Replicas(two_stores, settings_with(settings, calls_at_once=1))
     for one in two_stores:
         monkeypatch.setattr(one.live_calls, "_now", lambda: replicas.now)

@@ -250,9 +250,8 @@ async def test_what_broke_off_is_erased_when_it_is_asked_again(
     call_id = await ended_call(gateway, database)
     async with connect(settings.nats_url, speaks_as="call-router") as cut:
         alone = calls.Calls(stores, cut)
-        await cut._client.close()
-        question = CallRef(credential=as_user(), call_id=call_id)
-        assert await refusal(alone.delete("public", question)) == "unavailable"
+    question = CallRef(credential=as_user(), call_id=call_id)
+    assert await refusal(alone.delete("public", question)) == "unavailable"
     assert (await show(gateway, call_id)).end_reason == "caller_hung_up"
     await erase(gateway, call_id)
     assert await stored_events(gateway, call_id) == 0

@@ -277,3 +277,16 @@ async def test_a_token_whose_key_is_lost_opens_nothing(world: World) -> None:
     other_ring = settings_with(world.settings, secret_keys=world.settings.webhook_keys)
     accounts = Accounts(world.stores, other_ring)
     assert await accounts.token_for_number(number["phone_number"]) is None
+
+
+async def test_urls_that_cannot_be_read_hold_nobody(world: World) -> None:
+    """Set by the number's owner meanwhile, in the pattern of ours."""
+    user_id, account = await world.user(), world.rest.account()
+    number = a_number(account)
+    await connect(world, user_id, account, number)
+    odd = {"voice_url": "", "voice_fallback_url": "/fallback", "status_callback": "/status"}
+    number |= {name: f"https://[odd/v1/voice{path}" for name, path in odd.items()}
+    await world.numbers.disconnect(user_id, DisconnectNumber(credential=NOBODY))
+    with pytest.raises(Refused, match="no_number"):
+        await world.numbers.get(user_id, GetNumber(credential=NOBODY))
+    assert number["voice_url"] == "https://[odd/v1/voice"

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -81,6 +83,42 @@ async def test_a_number_that_somebody_else_took_is_followed_by_the_next(world: W
     second, third = world.rest.stock[1:3]
     assert await created(world, bot) == third != second
     assert len(world.platform.numbers) == 1
+
+
+async def test_bots_made_and_deleted_again_do_not_buy_without_end(world: World) -> None:
+    """Each number costs its operator a month, however soon it is given back."""
+    few = settings_with(world.settings, bots_per_user=2)
+    world = replace(world, settings=few)
+    user_id = await world.user()
+    limit = 2 * purchases_module.NUMBERS_A_DAY_FOR_A_PLACE
+    for _ in range(limit):
+        bot = await world.bot(user_id)
+        await created(world, bot)
+        await world.purchases.release(bot.id)
+        await world.stores.bots.remove(user_id, bot.id)
+    with pytest.raises(Refused) as refused:
+        await created(world, await world.bot(user_id))
+    told = refused.value.details
+    assert refused.value.code == "bot_limit"
+    assert (told["limit"], told["remaining"]) == (str(limit), "0")
+    assert 0 < int(told["retry_after_s"]) <= 24 * 3600
+    assert len(world.rest.of("buy")) == limit
+    await world.is_clean()
+    await created(world, await world.bot(await world.user()))
+    world.passed += timedelta(days=1)
+    assert await created(world, await world.bot(user_id)) is not None
+
+
+async def test_a_purchase_that_came_to_nothing_is_not_counted(world: World) -> None:
+    user_id = await world.user()
+    world = replace(world, settings=settings_with(world.settings, bots_per_user=1))
+    for failure in ("taken", "400", "503") * purchases_module.NUMBERS_A_DAY_FOR_A_PLACE:
+        world.rest.has("search" if failure == "503" else "buy", failure, always=True)
+        with pytest.raises(Refused) as refused:
+            await created(world, await world.bot(user_id))
+        assert refused.value.code != "bot_limit"
+        world.rest.is_well()
+    assert await created(world, await world.bot(user_id)) is not None
 
 
 @pytest.mark.parametrize("stock", [[], None])

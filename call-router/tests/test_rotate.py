@@ -94,6 +94,17 @@ async def test_what_no_key_opens_is_counted_and_left(world: World) -> None:
     assert await secrets_of(world, world.settings, ids) == [f"secret of {bot_id}" for bot_id in ids]
 
 
+async def test_another_key_under_the_same_name_does_not_count_as_fresh(world: World) -> None:
+    """Else nothing would tell before the old key is gone that the new one is not the same everywhere."""
+    await with_secrets(world, bots=2)
+    await rotate(world.database, after_the_change(world.settings))
+    mistaken = SecretStr("newest:" + base64.b64encode(b"m" * 32).decode())
+    counts = await rotate(
+        world.database, settings_with(world.settings, secret_keys=mistaken, webhook_keys=mistaken)
+    )
+    assert [(count.fresh, count.lost) for count in counts.values()] == [(0, 2), (0, 1), (0, 1)]
+
+
 async def test_a_secret_that_changes_meanwhile_keeps_its_change(world: World) -> None:
     ids, *_ = await with_secrets(world, bots=1)
     after = after_the_change(world.settings)
@@ -134,6 +145,7 @@ async def test_the_commands(world: World) -> None:
     wrong = {**environment, "CALLBOT_SECRET_KEYS": "nonsense"}
     told = await asyncio.to_thread(run, wrong, "rotate")
     assert told.returncode == 1 and "nonsense" not in told.stderr and "CALLBOT" not in told.stdout
+    assert "CALLBOT_SECRET_KEYS: " in told.stderr
 
 
 async def test_a_new_key(world: World) -> None:

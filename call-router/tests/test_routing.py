@@ -38,7 +38,7 @@ from callbot.schemas.subjects import (
     CALL_ROUTE,
 )
 
-from .conftest import ASK_S, as_user, eventually, new_bot
+from .conftest import ASK_S, as_user, eventually, every_voice_works, new_bot
 
 pytestmark = pytest.mark.usefixtures("router")
 UNSIGNED = TwilioRequest(target="/v1/voice")
@@ -94,7 +94,8 @@ async def delete(gateway: Bus, bot_id: str) -> None:
 
 
 def routing_at(stores: Stores, settings: Settings, keys: KeyRing, clock: list[datetime]) -> Routing:
-    return Routing(stores, Accounts(stores, settings), CallTokens(keys), settings, lambda: clock[0])
+    accounts, tokens = Accounts(stores, settings), CallTokens(keys)
+    return Routing(stores, accounts, tokens, every_voice_works, settings, lambda: clock[0])
 
 
 async def test_a_call_is_routed_and_its_stream_admitted(gateway: Bus) -> None:

@@ -21,7 +21,7 @@ from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
 from callbot.runtime.keyring import KeyRing
 from callbot.schemas.subjects import USER_UPDATE
-from callbot.schemas.users import Credential, MePatch, SignedUp, UpdateMe
+from callbot.schemas.users import Credential, MePatch, SignedUp, SignUp, SignUpBody, UpdateMe
 
 from .conftest import ASK_S, as_user
 from .people import PASSWORD, asking, me, refusal, sign_up, signing_up, token
@@ -217,3 +217,13 @@ async def test_a_hash_of_old_costs_is_renewed_at_the_next_sign_in(stores: Stores
     renewed = await stores.users.get(user_id)
     assert renewed and renewed.password_hash and "m=47104" in renewed.password_hash
     await users.token(asking(email))
+
+
+async def test_where_sign_up_is_closed_nobody_signs_up(stores: Stores, email: str) -> None:
+    attempts = Attempts(stores.attempts, per_address=9, per_account=9)
+    tokens = AccessTokens(KeyRing.random())
+    closed = Users(stores.users, attempts, Passwords(), tokens, sign_up_is_open=False)
+    question = SignUp(body=SignUpBody(email=email, password=PASSWORD), address="192.0.2.7")
+    with pytest.raises(Refused, match="sign_up_closed"):
+        await closed.sign_up(question)
+    assert await stores.users.by_email(email) is None

@@ -16,6 +16,7 @@ from callbot.schemas.subjects import BOT_GET, VOICE_LIST, VOICES
 from tests.servers import Server, nats_server, url_for
 
 from .conftest import ASK_S, as_user, new_bot
+from .test_routing import admit, new_call_id, route
 
 pytestmark = pytest.mark.usefixtures("router")
 
@@ -92,6 +93,17 @@ async def test_a_bot_shows_whether_exactly_its_voice_works(gateway: Bus, tts: Bu
     assert await status("elevenlabs:emma") is VoiceStatus.FALLBACK
 
 
+async def test_a_call_knows_whether_its_bots_voice_works(gateway: Bus, tts: Bus, bus: Bus) -> None:
+    await tell(tts, "w-1", "piper:joe")
+    async with asyncio.timeout(2 * FRESH_S):
+        while not (await gateway.ask(VOICE_LIST, ListVoices(credential=as_user()), timeout_s=ASK_S)).voices:
+            await asyncio.sleep(0.1)
+    for voice, status in (("piper:joe", VoiceStatus.OK), ("elevenlabs:emma", VoiceStatus.FALLBACK)):
+        bot = await new_bot(gateway, voice=voice)
+        brief = await admit(gateway, await route(gateway, bot.id, new_call_id()))
+        assert (brief.voice, brief.voice_status) == (voice, status)
+
+
 async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path) -> None:
     nats = nats_server(tmp_path)
     nats.start()
@@ -101,6 +113,7 @@ async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path
             with pytest.raises(Refused, match="unavailable"):
                 await listed(voices)
             assert not await voices.works("piper:joe")
+            assert await voices.status_in_call("piper:joe") is VoiceStatus.OK
             await bus.jetstream().create_key_value(bucket=VOICES.name)
             async with connect(url_for("tts-worker", nats), speaks_as="tts-worker") as tts:
                 await tell(tts, "w-1", "piper:joe")

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
+from nats.js.errors import BucketNotFoundError
 from nats.js.kv import KeyValue
 
 from callbot.dialog_worker import permits as permits_module
@@ -92,7 +93,12 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 async def make_bucket(stack: AsyncExitStack, server: Server) -> KeyValue:
     router = await stack.enter_async_context(connect(url_for("call-router", server), speaks_as="call-router"))
-    return await router.jetstream().create_key_value(bucket=WEBHOOK_PERMITS.name, ttl=WEBHOOK_PERMITS.ttl_s)
+    js, bucket = router.jetstream(), WEBHOOK_PERMITS
+    try:
+        # Other tests may have had a whole call-router on this server.
+        return await js.key_value(bucket.name)
+    except BucketNotFoundError:
+        return await js.create_key_value(bucket=bucket.name, ttl=bucket.ttl_s, max_bytes=bucket.max_bytes)
 
 
 @pytest.fixture

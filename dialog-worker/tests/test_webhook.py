@@ -14,6 +14,7 @@ from aiohttp import web
 
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import WebhookOutcome, open_webhooks
+from callbot.runtime.webhook_address import NOT_A_URL, NOT_HTTPS, NOT_PUBLIC, NUMBERS
 from callbot.schemas.dialog import WebhookStatus
 from callbot.schemas.webhook import Action, WebhookRequest
 
@@ -206,12 +207,12 @@ async def test_a_kept_connection_that_was_closed_meanwhile_costs_nothing(
 @pytest.mark.parametrize(
     ("url", "detail"),
     [
-        ("http://example.com/", "only https:// addresses are called"),
-        ("http://10.0.0.1/", "only https:// addresses are called"),
-        ("https://10.0.0.1/", "the address is not a public one"),
-        ("https://[::ffff:169.254.169.254]/", "the address is not a public one"),
-        ("https://0x7f.1/", "an IP address must be written as four decimal numbers"),
-        ("http://[::1/", "the address is not a URL"),
+        ("http://example.com/", NOT_HTTPS),
+        ("http://10.0.0.1/", NOT_HTTPS),
+        ("https://10.0.0.1/", NOT_PUBLIC),
+        ("https://[::ffff:169.254.169.254]/", NOT_PUBLIC),
+        ("https://0x7f.1/", NUMBERS),
+        ("http://[::1/", NOT_A_URL),
     ],
 )
 async def test_what_is_refused_as_it_is_written(ask: Ask, url: str, detail: str) -> None:

@@ -18,6 +18,7 @@ from callbot.dialog_worker.webhook_door import WebhookDoor
 from callbot.runtime.bus import connect
 from callbot.runtime.errors import Refused
 from callbot.runtime.sealing import webhook_secret_of
+from callbot.runtime.webhook_address import NOT_PUBLIC
 from callbot.schemas.bots import TestWebhookBody, TryWebhook, WebhookTested
 from callbot.schemas.subjects import WEBHOOK_TRY
 from callbot.schemas.webhook import Action, WebhookAnswer, WebhookRequest
@@ -115,7 +116,7 @@ async def test_what_was_wrong(try_it: Try, customer: Customer) -> None:
     tested = await try_it()
     assert (tested.status, tested.http_status) == ("webhook_timeout", None)
     tested = await try_it(webhook="https://169.254.169.254/latest/meta-data")
-    assert (tested.status, tested.detail) == ("webhook_unreachable", "the address is not a public one")
+    assert (tested.status, tested.detail) == ("webhook_unreachable", NOT_PUBLIC)
     assert tested.took_ms is None
     tested = await try_it(bot_id="bot_8")
     assert (tested.status, tested.detail) == ("webhook_unreachable", "the webhook's secret cannot be opened")
@@ -124,9 +125,24 @@ async def test_what_was_wrong(try_it: Try, customer: Customer) -> None:
 async def test_tests_leave_room_for_calls(try_it: Try, customer: Customer) -> None:
     customer.may_answer.clear()
     outcomes = await asyncio.gather(
-        *(try_it() for _ in range(2 * webhook_test.TESTS_AT_ONCE + 5)), return_exceptions=True
+        *(try_it(user_id=f"user_{n}") for n in range(2 * webhook_test.TESTS_AT_ONCE + 5)),
+        return_exceptions=True,
     )
     refused = [o for o in outcomes if isinstance(o, Refused)]
     assert {o.code for o in refused} == {"unavailable"}
     assert len(refused) >= 5
     assert len(customer.requests) <= 2 * webhook_test.TESTS_AT_ONCE
+
+
+async def test_the_tests_of_one_user_leave_room_for_others(try_it: Try, customer: Customer) -> None:
+    customer.may_answer.clear()
+    asked = 2 * webhook_test.TESTS_AT_ONCE
+    mine = [asyncio.create_task(try_it()) for _ in range(asked)]
+    done, waiting = await asyncio.wait(mine, timeout=0.3)
+    told = {tested.result().status for tested in done}
+    assert told == {"webhook_rate_limited"}
+    assert 0 < len(waiting) <= 2 * webhook_test.TESTS_AT_ONCE_A_USER
+    assert (await try_it(user_id="user_2")).status == "webhook_timeout"
+    await asyncio.gather(*mine)
+    customer.may_answer.set()
+    assert (await try_it()).status == "ok"

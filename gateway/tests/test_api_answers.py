@@ -37,11 +37,14 @@ async def test_every_refusal_has_its_status_and_one_shape(
     api_router.answers(BOT_GET, Refused(code, "Because.", {"field": "x", "http_status": "418"}))
     found, headers, body = await site.ask("GET", "/v1/bots/bot_1")
     assert found == status
+    details: Any = {"field": "x", "http_status": 418}
+    if status == 400:
+        details = [{"field": "x", "message": "Because."}]
     assert set(body) == {"error"}
     assert body["error"] == {
         "code": code,
         "message": "Because.",
-        "details": {"field": "x", "http_status": 418},
+        "details": details,
         "request_id": headers["X-Request-Id"],
     }
     assert headers["Content-Type"].startswith("application/json")
@@ -49,6 +52,32 @@ async def test_every_refusal_has_its_status_and_one_shape(
     assert (status in (429, 503)) == ("Retry-After" in headers)
     assert headers.get("WWW-Authenticate") == ("Bearer" if status == 401 else None)
     assert headers["Server"] == "callbot"
+
+
+async def test_the_details_of_a_400_are_a_list_of_fields(site: Site, api_router: ApiRouter) -> None:
+    told = "webhook: must be a public address"
+    api_router.answers(BOT_CREATE, Refused("invalid_request", told, {"field": "webhook"}))
+    status, _, body = await site.ask("POST", "/v1/bots", json=BOT)
+    assert (status, body["error"]["message"]) == (400, told)
+    assert body["error"]["details"] == [{"field": "webhook", "message": "must be a public address"}]
+    api_router.answers(BOT_CREATE, Refused("invalid_request", "This cannot be stored."))
+    assert (await site.ask("POST", "/v1/bots", json=BOT))[2]["error"]["details"] == []
+    for method, path, options, field in (
+        ("GET", "/v1/bots?limit=abc", {}, "limit"),
+        ("GET", "/v1/bots?limit=101", {}, "limit"),
+        ("GET", "/v1/calls?cursor=1&cursor=2", {}, "cursor"),
+        ("GET", "/v1/calls?bot_id=a.b", {}, "bot_id"),
+        ("POST", "/v1/bots", {"json": ["x"]}, "body"),
+        ("PATCH", "/v1/bots/bot_1", {"json": {}, "headers": {"If-Match": "3"}}, "If-Match"),
+        ("GET", "/v1/calls/CA" + "0" * 32 + "/events", {"headers": {"Last-Event-ID": "x"}}, "Last-Event-ID"),
+        ("POST", "/v1/voice/fallback", {"data": {"ErrorUrl": "http://["}}, "ErrorUrl"),
+        ("GET", "/v1/voice/stream/bot_1", {}, "Upgrade"),
+    ):
+        status, _, body = await site.ask(method, path, **options)
+        assert status == 400, (path, body)
+        (wrong,) = body["error"]["details"]
+        assert wrong.keys() == {"field", "message"} and wrong["field"] == field
+        assert wrong["message"] in body["error"]["message"]
 
 
 async def test_a_refusal_that_is_not_of_the_contract_is_our_own_fault(

@@ -58,7 +58,9 @@ async def test_a_body_that_readers_could_take_differently_is_none(
 ) -> None:
     status, _, answer = await site.ask("POST", "/v1/bots", data=body, headers=JSON)
     assert (status, answer["error"]["code"]) == (400, "invalid_request")
-    assert answer["error"]["details"] is None, "refused before anybody looks at its fields"
+    (wrong,) = answer["error"]["details"]
+    assert wrong["field"] == "body", "refused before anybody looks at its fields"
+    assert answer["error"]["message"] == f"body: {wrong['message']}"
     assert api_router.asked == []
 
 
@@ -135,6 +137,7 @@ async def test_a_body_that_is_too_large(site: Site, chunked: bool) -> None:
     data = pieces() if chunked else b" " * 400_000
     status, _, answer = await site.ask("POST", "/v1/bots", data=data, headers=JSON)
     assert (status, answer["error"]["code"]) == (413, "too_large")
+    assert answer["error"]["message"] == "The body is larger than 128 KiB."
 
 
 async def test_a_body_that_does_not_arrive_is_not_waited_for(

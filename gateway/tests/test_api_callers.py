@@ -9,7 +9,7 @@ from callbot.schemas.subjects import (
     BOT_GET,
     USER_TOKEN,
 )
-from callbot.schemas.users import AccessToken
+from callbot.schemas.users import UNAUTHORIZED, AccessToken
 
 from .api_site import ApiRouter, Site, a_bot
 
@@ -23,6 +23,7 @@ LOGIN = {"email": "a@example.com", "password": "0123456789"}
         ({"Authorization": "Bearer t.o-k_en"}, "bearer", "t.o-k_en"),
         ({"Authorization": "bearer   abc"}, "bearer", "abc"),
         ({"X-API-Key": "cbk_1_2"}, "api_key", "cbk_1_2"),
+        ({"Authorization": "Bearer cbk_1_2"}, "api_key", "cbk_1_2"),
         ({"Authorization": "Bearer a", "X-API-Key": "b"}, "bearer", "a"),
         ({"Authorization": "Basic eDp5", "X-API-Key": "b"}, "api_key", "b"),
     ],
@@ -54,7 +55,8 @@ async def test_nobody_gets_in_without(site: Site, api_router: ApiRouter, headers
     for path in ("/v1/bots", "/v1/calls/CA" + "0" * 32 + "/events", "/v1/bots/%00"):
         async with site.http.get(path, headers=headers) as answer:
             assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-            assert (await answer.json())["error"]["code"] == "unauthorized"
+            error = (await answer.json())["error"]
+            assert (error["code"], error["message"]) == ("unauthorized", UNAUTHORIZED)
     assert api_router.asked == []
 
 
@@ -88,6 +90,9 @@ async def test_open_mode_asks_for_nothing_and_takes_nothing_that_is_wrong(
         ({"Origin": "http://["}, 421),
         ({"Origin": "http://127.0.0.1:9"}, 200),
         ({"Host": "localhost:9"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 421),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1:9"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
         ({"Host": "[::1]"}, 200),
     ],
 )
@@ -97,6 +102,10 @@ async def test_in_open_mode_only_this_machine_asks(
     api_router.answers(BOT_GET, a_bot())
     async with open_site.http.get("/v1/bots/bot_1", headers=headers) as answer:
         assert answer.status == status
+
+
+async def test_in_open_mode_a_request_names_its_host(open_site: Site) -> None:
+    assert (await open_site.raw(b"GET /v1/bots/bot_1 HTTP/1.0\r\n\r\n")).split()[1] == b"421"
 
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

@@ -42,7 +42,6 @@ GOOD = {"goal": "Book a table", "webhook": "https://example.com/bot"}
         ("/V1/bots", "not_found"),
         ("/v2/bots", "not_found"),
         ("/v1", "not_found"),
-        ("/", "not_found"),
     ],
 )
 async def test_paths_lead_where_they_say_or_nowhere(
@@ -50,7 +49,26 @@ async def test_paths_lead_where_they_say_or_nowhere(
 ) -> None:
     status, _, answer = await site.ask("GET", URL(site.url + path, encoded=True))
     assert (status, answer["error"]["code"]) == (404, code)
+    assert code != "not_found" or "/docs" in answer["error"]["message"] or path.endswith("/")
     assert api_router.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/bots/", "/v1/bots"),
+        ("/bots/bot_1//", "/bots/bot_1"),
+        ("/v1/auth/token/?x=1", "/v1/auth/token"),
+        ("/v1/nothing/", "/docs"),
+        ("//", "/docs"),
+        ("//evil.example/", "/docs"),
+    ],
+)
+async def test_a_slash_too_many_is_named(site: Site, path: str, named: str) -> None:
+    for method in ("GET", "POST"):
+        status, _, answer = await site.ask(method, URL(site.url + path, encoded=True))
+        assert (status, answer["error"]["code"]) == (404, "not_found")
+        assert named in answer["error"]["message"].split(), answer
 
 
 @pytest.mark.parametrize(
@@ -70,6 +88,7 @@ async def test_a_method_that_a_path_does_not_have(site: Site, path: str, allowed
     for method in ("PUT", "TRACE", "PROPFIND", "QUERY"):
         status, headers, answer = await site.ask(method, path)
         assert (status, answer["error"]["code"], headers["Allow"]) == (405, "method_not_allowed", allowed)
+        assert allowed in answer["error"]["message"]
     async with site.http.options(path) as answer:
         assert (answer.status, answer.headers["Allow"], await answer.read()) == (204, allowed, b"")
         assert not [name for name in answer.headers if name.lower().startswith("access-control")]

@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from callbot.gateway.api import events
+from callbot.gateway.api.viewers import MOST_OF_A_CALL
 from callbot.gateway.keys import BUS, CALLS, VIEWERS
 from callbot.runtime.errors import Refused
 from callbot.schemas.subjects import CALL_GET
@@ -116,6 +117,17 @@ async def test_there_is_room_for_so_many(api_nats: Server, api_router: ApiRouter
             await until(lambda: len(site.app[VIEWERS]) == 0)
         async with watching(site, call.path) as stream:
             assert (await stream.rest())[0][1] == "ended"
+
+
+async def test_nobody_takes_all_seats_with_one_call(api_nats: Server, api_router: ApiRouter) -> None:
+    async with served(api_nats) as site, AsyncExitStack() as stack:
+        call, other = Call(site.app[BUS]), Call(site.app[BUS])
+        api_router.answers(CALL_GET, call.detail())
+        for _ in range(MOST_OF_A_CALL):
+            await stack.enter_async_context(watching(site, call.path))
+        assert (await site.ask("GET", call.path))[0] == 503
+        async with watching(site, other.path):
+            assert len(site.app[VIEWERS]) == MOST_OF_A_CALL + 1
 
 
 async def test_a_gateway_that_stops_sends_its_viewers_away(

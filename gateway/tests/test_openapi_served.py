@@ -51,6 +51,13 @@ async def test_the_page_has_all_that_it_needs_here(site: Site, prefix: str) -> N
     assert "validatorUrl: null" in init, "the badge asks another host"
 
 
+async def test_other_addresses_lead_to_the_page(site: Site) -> None:
+    for path, page in (("/", "/docs"), ("/docs/", "/docs"), ("/v1/docs/", "/v1/docs")):
+        assert (await fetch(site, path))[0] == 302
+        async with site.http.get(path) as answer:
+            assert (answer.status, answer.url.path) == (200, page)
+
+
 async def test_nothing_runs_on_the_page_that_is_not_ours(site: Site) -> None:
     async with site.http.get("/docs") as answer:
         policy = dict(
@@ -74,7 +81,7 @@ async def test_assets_have_their_type(site: Site, name: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "index.html", "..%2Fapp.py", "%2e%2e/app.py", "..%5Capp.py", "swagger-ui.css%00", ""],
+    ["README.md", "index.html", "..%2Fapp.py", "%2e%2e/app.py", "..%5Capp.py", "swagger-ui.css%00", "/"],
 )
 async def test_nothing_else_is_served(site: Site, path: str) -> None:
     answer = await site.raw(f"GET /docs/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())

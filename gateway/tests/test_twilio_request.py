@@ -107,7 +107,7 @@ async def test_a_form_that_does_not_arrive_is_not_waited_for(
     writer.write(head.encode())
     try:
         async with asyncio.timeout(5):
-            answer = await reader.read()
+            answer = await reader.readline()
     finally:
         writer.close()
     assert answer.split()[1] == b"408"

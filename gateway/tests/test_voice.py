@@ -178,6 +178,19 @@ async def test_without_a_router_the_caller_hears_a_sentence(site: aiohttp.Client
         assert await spoken(answer) == [("Say", BROKEN), ("Hangup", "")]
 
 
+@pytest.mark.parametrize("path", ["/v1/voice?bot_id=bot_1", f"/v1/voice/next?call={CALL_ID}.k.mac"])
+@pytest.mark.parametrize("code", ["unavailable", "bad_signature"])
+async def test_what_went_wrong_is_found_by_the_calls_id(
+    site: aiohttp.ClientSession, router: Router, caplog: pytest.LogCaptureFixture, path: str, code: str
+) -> None:
+    router.answer = router.about = Refused(code, "")
+    async with site.post(path, data={"CallSid": CALL_ID}):
+        pass
+    assert {getattr(line, "call_id", None) for line in caplog.records if line.levelname != "INFO"} == {
+        CALL_ID
+    }
+
+
 async def test_without_a_router_a_status_may_come_again(site: aiohttp.ClientSession) -> None:
     async with site.post("/v1/voice/status", data={"CallSid": CALL_ID}) as answer:
         assert answer.status == 503

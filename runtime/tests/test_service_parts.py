@@ -8,15 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Self
 
 import aiohttp
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from callbot.runtime.errors import SettingsError
 from callbot.runtime.health import health
 from callbot.runtime.loop_lag import EVERY_S, KEPT, LoopLag
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import Networks, PublicSettings, ServiceSettings, wrong_settings
 from callbot.runtime.telemetry import set_up_logs
 
 
@@ -94,7 +95,31 @@ def test_a_wrong_setting_is_one_sentence_without_its_value() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("gateway: the settings are wrong: ") and done.stderr.count("\n") == 1
-    assert "HEALTH_PORT" in done.stderr and "a-secret" not in done.stderr
+    assert ": CALLBOT_HEALTH_PORT: Input should be" in done.stderr and "a-secret" not in done.stderr
+
+
+def test_wrong_settings_have_the_names_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Settings(PublicSettings):
+        mongo_url: int = Field(1, validation_alias="MONGO_URL")
+        within: Networks = ()
+
+        @model_validator(mode="after")
+        def _never(self) -> Self:
+            raise ValueError("CALLBOT_A and CALLBOT_B belong together")
+
+    monkeypatch.setenv("CALLBOT_PUBLIC_URL", "http://bots.example")
+    monkeypatch.setenv("CALLBOT_WITHIN", "10.0.0.0/8,x")
+    monkeypatch.setenv("MONGO_URL", "x")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    told = wrong_settings(refused.value, Settings)
+    assert "CALLBOT_PUBLIC_URL: must be https: Twilio" in told
+    assert "; MONGO_URL: Input should be" in told and "; CALLBOT_WITHIN: " in told
+    for name in ("CALLBOT_PUBLIC_URL", "CALLBOT_WITHIN", "MONGO_URL"):
+        monkeypatch.delenv(name)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert wrong_settings(refused.value, Settings) == "CALLBOT_A and CALLBOT_B belong together"
 
 
 async def test_health_tells_live_ready_and_status() -> None:

@@ -7,12 +7,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callbot.runtime.settings import WebhookHttp
-from callbot.runtime.webhook_address import NOT_A_URL, NOT_PUBLIC, WebhookAddresses
+from callbot.runtime.webhook_address import (
+    NOT_A_URL,
+    NOT_HTTPS,
+    NOT_PUBLIC,
+    NUMBERS,
+    WITH_USER,
+    WebhookAddresses,
+)
 
 STRICT = WebhookAddresses()
 DEVELOPER = WebhookAddresses("loopback")
-ONLY_HTTPS = "only https:// addresses are called"
-NUMBERS = "an IP address must be written as four decimal numbers"
 
 PUBLIC = [
     "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
@@ -84,11 +89,11 @@ URLS = {
     "https://xn--bcher-kva.example/": "",
     "https://1.example.com/": "",
     "https://127.0.0.1.example.com/": "",
-    "http://example.com/": ONLY_HTTPS,
-    "http://127.0.0.1/": ONLY_HTTPS,
-    "ftp://example.com/": ONLY_HTTPS,
-    "file://example.com/etc/passwd": ONLY_HTTPS,
-    "gopher://example.com/": ONLY_HTTPS,
+    "http://example.com/": NOT_HTTPS,
+    "http://127.0.0.1/": NOT_HTTPS,
+    "ftp://example.com/": NOT_HTTPS,
+    "file://example.com/etc/passwd": NOT_HTTPS,
+    "gopher://example.com/": NOT_HTTPS,
     "": NOT_A_URL,
     "example.com": NOT_A_URL,
     "https://": NOT_A_URL,
@@ -112,9 +117,9 @@ URLS = {
     "https://a\u2215b.example/": NOT_A_URL,
     f"https://{'a' * 64}.example.com/": NOT_A_URL,
     f"https://{'a.' * 127}com/": NOT_A_URL,
-    "https://user@example.com/": "the address has a user or password",
-    "https://user:pass@example.com/": "the address has a user or password",
-    "https://example.com@127.0.0.1/": "the address has a user or password",
+    "https://user@example.com/": WITH_USER,
+    "https://user:pass@example.com/": WITH_USER,
+    "https://example.com@127.0.0.1/": WITH_USER,
     "https://localhost/": NOT_PUBLIC,
     "https://LOCALHOST./": NOT_PUBLIC,
     "https://a.localhost/": NOT_PUBLIC,
@@ -218,7 +223,7 @@ def test_what_the_operator_opens(ranges: str, address: str, allowed: bool) -> No
     assert (addresses.refusal_of_address(address) == "") is allowed
     host = f"[{address.replace('%', '%25')}]" if ":" in address else address
     assert (addresses.refusal_of_url(f"https://{host}/") == "") is allowed
-    assert addresses.refusal_of_url(f"http://{host}/") == ONLY_HTTPS
+    assert addresses.refusal_of_url(f"http://{host}/") == NOT_HTTPS
 
 
 def test_an_open_loopback_has_its_name() -> None:

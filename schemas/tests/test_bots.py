@@ -116,3 +116,10 @@ def test_the_same_holds_for_json() -> None:
         BotDefinition.decode(b'{"goal": 5, "webhook": "https://example.com"}')
     bot = BotDefinition.decode(b'{"goal": "x", "webhook": "https://example.com", "suggest": "off"}')
     assert bot.suggest == "off"
+
+
+def test_a_secret_is_not_shown_where_a_message_is() -> None:
+    secret = "a-secret-of-a-webhook"
+    made = BotDefinition(goal="x", webhook="https://example.com", webhook_secret=secret)
+    assert secret not in repr(made)
+    assert secret not in repr(BotPatch(webhook_secret=secret))

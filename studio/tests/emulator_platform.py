@@ -92,7 +92,9 @@ class Platform:
         right = request_signature(self.token, url, form) if self.token else None
         assert request.headers.get(HEADER) == right
         self.requests.append((request.path, form))
-        document = self.documents[request.path]
+        document = self.documents.get(request.path)
+        if document is None:
+            raise web.HTTPNotFound
         if callable(document):
             document = await document(request)
         if isinstance(document, web.StreamResponse):

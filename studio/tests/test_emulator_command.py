@@ -6,9 +6,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from callbot.schemas.text_audio import TONE
-from callbot.studio.emulator.call_command import DONE, NOT_PLACED, UNANSWERED, Step, StepKind, place_call
+from callbot.studio.emulator.call_command import (
+    DONE,
+    NO_TOKEN,
+    NOT_PLACED,
+    UNANSWERED,
+    WRONG_TOKEN,
+    Step,
+    StepKind,
+    place_call,
+)
 from studio.tests.emulator_platform import Platform, Socket, echo, running_platform, silent
 
 
@@ -62,6 +72,30 @@ async def test_json_lines_and_keys_in_the_order_given(platform: Platform) -> Non
     assert events[3]["text"] == ""
     assert events[3]["voice_to_voice_ms"] >= 0
     assert platform.form("/v1/voice")["To"] == "+14155550142"
+
+
+async def test_without_a_token_the_words_are_missing_and_it_is_said_once(platform: Platform) -> None:
+    async def hums(socket: Socket) -> None:
+        await socket.next("start")
+        await socket.play(TONE * 30)
+        await socket.next("dtmf")
+        await socket.play(TONE * 30)
+        await socket.rest()
+
+    async def unauthorized(request: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    call_sid = "CA" + "0" * 32
+    platform.documents[f"/v1/calls/{call_sid}"] = unauthorized
+    for token, told in ((None, NO_TOKEN), ("wrong", WRONG_TOKEN)):
+        platform.connects(hums)
+        out = io.StringIO()
+        steps, url = [Step(StepKind.DTMF, "1")], platform.url
+        placed = place_call(
+            "bot_1", steps, url=url, voice="scripted", call_sid=call_sid, token=token, out=out
+        )
+        assert await placed == DONE
+        assert told in out.getvalue().splitlines() and out.getvalue().count("--token") == 1
 
 
 async def test_an_utterance_without_a_reply_is_a_failure(platform: Platform) -> None:

@@ -31,7 +31,11 @@ async def test_a_bought_and_a_connected_number_are_called(
         for to in (bought["number"], bought["id"]):
             code, printed = await called(to, user, strict_platform)
             assert code == DONE and "I heard A table for four" in printed, printed
+        calls = await user.ask("GET", f"/v1/calls?bot_id={bought['id']}")
+        assert [call["to"] for call in calls] == [bought["number"]] * 2
         connected = await user.connect(strict_platform)
+        shown = await user.ask("GET", f"/v1/bots/{bought['id']}")
+        assert shown["number"] == connected, "the connected one comes first"
         await user.ask("DELETE", f"/v1/bots/{bought['id']}")
         bot = await user.bot(customer.webhook("echo", name))
         assert bot["number"] == connected

@@ -85,6 +85,19 @@ async def test_when_both_are_down_the_caller_hears_an_apology_and_may_go_on(
     assert ("mind", "nothing to say") in [(f["stage"], f["reason"]) for f in record["fallbacks"]]
 
 
+async def test_a_voice_that_does_not_work_here_is_in_the_record(
+    emulator: Emulator, make_bot: BotMaker, record_of: Records
+) -> None:
+    async def fallbacks(voice: str) -> list[tuple[str, str]]:
+        async with emulator.dial(bot_id=await make_bot(voice=voice)) as call:
+            await call.hears(GREETING)
+        told = [(told["stage"], told["reason"]) for told in (await record_of(call.sid))["fallbacks"]]
+        return [(stage, reason) for stage, reason in told if reason.startswith("voice_fallback")]
+
+    assert await fallbacks("elevenlabs:emma") == [("mouth", "voice_fallback: elevenlabs:emma")]
+    assert await fallbacks("piper:joe") == []
+
+
 async def test_suggestions_can_be_switched_off(emulator: Emulator, make_bot: BotMaker) -> None:
     bot = await make_bot("suggestion", suggest="off")
     async with emulator.dial(bot_id=bot) as call:

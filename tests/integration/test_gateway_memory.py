@@ -9,8 +9,10 @@ import pytest
 
 from callbot.call_router.memory import ensure_memory
 from callbot.gateway import memory
+from callbot.gateway.call_memory import CallMemory
 from callbot.gateway.memory import EventLog, JournalLost, Journals, JournalWriter
 from callbot.runtime.bus import Bus, connect
+from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import CallEnded, CallEvent, CallJournal, CallStarted, CallState
 from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
 from tests.samples import a_brief
@@ -109,3 +111,15 @@ async def test_events_beyond_the_bound_drop_the_oldest(bus: Bus, monkeypatch: py
     for number in range(5):
         events.add(a_brief(), number, ENDED)
     assert [e.event_id.rpartition(".")[2] for e in events._waiting] == ["2", "3", "4"]
+
+
+async def test_a_voice_that_does_not_work_is_told_with_the_first_stream_alone(bus: Bus) -> None:
+    def told(status: VoiceStatus, generation: int) -> list[str]:
+        events = EventLog(bus)
+        brief = a_brief(voice_status=status, generation=generation)
+        CallMemory(Journals(bus), events, brief, None).began()
+        return [e.fact.kind for e in events._waiting]
+
+    assert told(VoiceStatus.FALLBACK, 1) == ["started", "fallback"]
+    assert told(VoiceStatus.FALLBACK, 2) == ["started"]
+    assert told(VoiceStatus.OK, 1) == ["started"]

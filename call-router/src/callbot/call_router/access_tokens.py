@@ -15,7 +15,7 @@ from callbot.schemas.message import UserId
 ISSUER = "callbot"
 AUDIENCE = "callbot-api"
 ALGORITHM = "HS256"
-CLOCK_SKEW = timedelta(seconds=5)
+CLOCK_SKEW = timedelta(seconds=30)
 """How far the clocks of two replicas may be apart."""
 _CLAIMS = ("sub", "iat", "exp", "iss", "aud")
 

@@ -46,5 +46,5 @@ class ApiKeys:
 
     async def delete(self, user_id: UserId, question: ApiKeyRef) -> Done:
         if not await self._store.remove(user_id, question.key_id):
-            raise Refused("key_not_found", "There is no such key")
+            raise Refused("key_not_found", "There is no such key.")
         return Done(message="API key deleted")

@@ -164,10 +164,12 @@ def _answers(
     identity = Identity(tokens, stores.api_keys, open_mode=settings.auth == "open")
     for_user = partial(as_user, identity)
     accounts = Accounts(stores, settings)
-    routing = Routing(stores, accounts, CallTokens(ring_of(settings.token_keys)), settings)
+    voices = Voices(bus)
+    routing = Routing(
+        stores, accounts, CallTokens(ring_of(settings.token_keys)), voices.status_in_call, settings
+    )
     users = _users(stores, settings, tokens)
     keys = ApiKeys(stores.api_keys, settings.keys_per_user)
-    voices = Voices(bus)
     bots = Bots(
         stores,
         bus=bus,
@@ -213,7 +215,7 @@ def _users(stores: Stores, settings: Settings, tokens: AccessTokens) -> Users:
         per_address=settings.auth_attempts_per_address,
         per_account=settings.auth_attempts_per_account,
     )
-    return Users(stores.users, attempts, Passwords(), tokens)
+    return Users(stores.users, attempts, Passwords(), tokens, sign_up_is_open=settings.sign_up == "open")
 
 
 def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:
@@ -228,7 +230,7 @@ def _bounded(answer: Answer[M, A], within_s: float) -> Answer[M, A]:
             raise Refused("unavailable", "The database does not answer. Please try again.") from e
         except StoreRejected as e:
             log.error("rejected", extra=_facts(question, e))
-            raise Refused("invalid_request", "This cannot be stored") from e
+            raise Refused("invalid_request", "This cannot be stored.") from e
 
     return bounded
 

@@ -40,7 +40,7 @@ NOT_SHOWN = {"user_id", "sealed_webhook_secret", "slot", "usage"}
 
 
 def bot_not_found() -> Refused:
-    return Refused("bot_not_found", "There is no such bot")
+    return Refused("bot_not_found", "There is no such bot.")
 
 
 class Bots:
@@ -171,7 +171,7 @@ class Bots:
         if bot is None or bot.user_id != user_id:
             return bot_not_found()
         return Refused(
-            "precondition_failed", "The bot has been changed meanwhile", {"version": str(bot.version)}
+            "precondition_failed", "The bot has been changed meanwhile.", {"version": str(bot.version)}
         )
 
     async def _shown(self, bot: StoredBot) -> Bot:
@@ -191,11 +191,11 @@ class Bots:
 
 
 def _number(bot: StoredBot, owner: StoredUser | None) -> str | None:
-    """The one that was bought for the bot, else the one that its owner has connected."""
-    return bot.number or (owner.number.phone_number if owner and owner.number else None)
+    """The one that its owner has connected, else the one that was bought for the bot."""
+    return owner.number.phone_number if owner and owner.number else bot.number
 
 
 def _too_many(limit: int) -> Refused:
     details = {"limit": limit, "remaining": 0, "reset_s": 0, "retry_after_s": RETRY_AFTER_S}
     told = {name: str(value) for name, value in details.items()}
-    return Refused("bot_limit", f"You have {limit} bots, and no more are allowed", told)
+    return Refused("bot_limit", f"You have {limit} bots, and no more are allowed.", told)

@@ -7,7 +7,7 @@ from callbot.call_router.access_tokens import AccessTokens
 from callbot.call_router.api_key_store import ApiKeyStore, secret_matches, split_key
 from callbot.runtime.errors import Refused
 from callbot.schemas.message import UserId, Wire
-from callbot.schemas.users import OPEN_MODE_USER, AsUser, Credential
+from callbot.schemas.users import OPEN_MODE_USER, UNAUTHORIZED, AsUser, Credential
 
 Q = TypeVar("Q", bound=AsUser)
 A = TypeVar("A", bound=Wire)
@@ -46,7 +46,7 @@ class Identity:
 
 
 def unauthorized() -> Refused:
-    return Refused("unauthorized", "Credentials are missing or not valid.")
+    return Refused("unauthorized", UNAUTHORIZED)
 
 
 def as_user(identity: Identity, answer: Callable[[UserId, Q], Awaitable[A]]) -> Callable[[Q], Awaitable[A]]:

@@ -71,8 +71,8 @@ class NumberSettings:
         bases = [URL(self._public)]
         base = now["VoiceUrl"].removesuffix(VOICE_PATH)
         ours_then = (base + VOICE_PATH, base + FALLBACK_PATH, base + STATUS_PATH)
-        if ours_before and ours_then == tuple(now[url] for url, _ in URL_GROUPS):
-            bases.append(URL(base))
+        if ours_before and ours_then == tuple(now[url] for url, _ in URL_GROUPS) and (then := _read(base)):
+            bases.append(then)
         return bases
 
 
@@ -90,11 +90,18 @@ def _now(number: PhoneNumber) -> dict[str, str]:
 
 
 def _begins_with(url: str, bases: list[URL]) -> bool:
+    parsed = _read(url)
+    return parsed is not None and any(
+        _place(parsed) == _place(base) and _is_under(parsed.path, base.path) for base in bases
+    )
+
+
+def _read(url: str) -> URL | None:
+    """None: Twilio keeps what it was given, whatever that is."""
     try:
-        parsed = URL(url)
+        return URL(url)
     except ValueError:
-        return False
-    return any(_place(parsed) == _place(base) and _is_under(parsed.path, base.path) for base in bases)
+        return None
 
 
 def _place(url: URL) -> tuple[str, str | None, int | None]:

@@ -139,7 +139,11 @@ class Numbers:
 def _refused(error: Exception) -> Refused:
     match error:
         case TwilioAuthFailed():
-            return Refused("twilio_auth_failed", "Twilio does not accept this account SID and auth token.")
+            return Refused(
+                "twilio_auth_failed",
+                "Twilio does not accept this account SID and auth token.",
+                {"field": "auth_token"},
+            )
         case TwilioNotFound():
             return Refused("number_not_found", "This Twilio account has no such phone number.")
         case TwilioRejected(code=code):

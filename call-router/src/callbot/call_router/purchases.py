@@ -26,6 +26,8 @@ SETTLED_AFTER = timedelta(seconds=60)
 RETRY_AFTER = timedelta(seconds=60)
 LOOK_AFTER = timedelta(hours=1)
 """At a number that is owned: does its bot still exist?"""
+NUMBERS_A_DAY_FOR_A_PLACE = 5
+"""A number costs a month, however soon it is given back: a user's places for bots have so many in a day."""
 AT_ONCE = 50
 CANDIDATES = 3
 NOT_AVAILABLE = frozenset({21421, 21422})
@@ -50,6 +52,8 @@ class Purchases:
         self, stores: Stores, twilio: TwilioApi, settings: Settings, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._purchases = stores.purchases
+        self._counted = stores.attempts
+        self._most_a_day = settings.bots_per_user * NUMBERS_A_DAY_FOR_A_PLACE
         self._bots = stores.bots
         self._users = stores.users
         self._twilio = twilio
@@ -62,13 +66,14 @@ class Purchases:
         """The number that is bought for a bot; the bot's document, which is there already, has it now.
 
         None: the operator has set no account, or the user has a number connected. Raises
-        Refused(`twilio_unavailable`, `no_number_available`), StoreUnavailable: then the caller removes the
-        bot, and nothing is left bought or the sweeper gives it back.
+        Refused(`twilio_unavailable`, `no_number_available`, `bot_limit`), StoreUnavailable: then the caller
+        removes the bot, and nothing is left bought or the sweeper gives it back.
         """
         user = await self._users.get(user_id)
         if self._platform is None or (user is not None and user.number is not None):
             return None
         purchase = self._begun(bot_id, user_id, self._platform)
+        await self._count(purchase)
         await self._purchases.keep(purchase)
         return await self._handed_over(purchase, await self._bought(self._platform, purchase))
 
@@ -112,6 +117,19 @@ class Purchases:
             due_at=now + SETTLED_AFTER,
         )
 
+    async def _count(self, purchase: Purchase) -> None:
+        """Raises Refused(`bot_limit`): enough for one day, in UTC."""
+        tomorrow = _day_of(purchase) + timedelta(days=1)
+        if await self._counted.take(_counted_as(purchase), self._most_a_day, tomorrow) is None:
+            wait_s = max(1, int((tomorrow - purchase.began_at).total_seconds()))
+            told = {"limit": self._most_a_day, "remaining": 0, "reset_s": wait_s, "retry_after_s": wait_s}
+            message = f"No more than {self._most_a_day} numbers a day are bought for one user."
+            raise Refused("bot_limit", message, {name: str(value) for name, value in told.items()})
+
+    async def _nothing_bought(self, purchase: Purchase) -> None:
+        await self._purchases.forget(purchase.bot_id, PurchaseState.BUYING)
+        await self._counted.give_back(_counted_as(purchase))
+
     async def _bought(self, account: TwilioAccount, purchase: Purchase) -> PhoneNumber:
         asked = False
         try:
@@ -127,10 +145,10 @@ class Purchases:
                 again = self._begun(purchase.bot_id, purchase.user_id, account)
                 await self._purchases.keep(again)
             else:
-                await self._purchases.forget(purchase.bot_id, PurchaseState.BUYING)
+                await self._nothing_bought(purchase)
             log.warning("no number was bought", extra={"bot_id": purchase.bot_id, "reason": _reason(e)})
             raise Refused("twilio_unavailable", "No number could be bought. Please try again.") from None
-        await self._purchases.forget(purchase.bot_id, PurchaseState.BUYING)
+        await self._nothing_bought(purchase)
         raise Refused("no_number_available", "There is no phone number to buy at the moment.")
 
     async def _try_to_buy(self, account: TwilioAccount, bot_id: str, number: str) -> PhoneNumber | None:
@@ -185,6 +203,14 @@ class Purchases:
 
     async def _sids_of(self, account: TwilioAccount, bot_id: str) -> list[str]:
         return [number.sid for number in await self._twilio.numbers_named(account, name_at_twilio(bot_id))]
+
+
+def _day_of(purchase: Purchase) -> datetime:
+    return purchase.began_at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _counted_as(purchase: Purchase) -> str:
+    return f"numbers {purchase.user_id} {_day_of(purchase).date()}"
 
 
 def _may_have_happened(error: TwilioError) -> bool:

@@ -1,8 +1,9 @@
 """`python -m callbot.call_router.rotate`: seals every secret anew under the first key of its ring.
 
-The way to a new key: put it first into the ring of every replica, restart them, run this. Once it says that
-nothing is left and the longest call is over (live calls carry a copy), the old key can go. May be run again
-at any time, also while the service works: a secret that changes meanwhile keeps its change.
+The way to a new key: put it last into the ring of every replica and restart them, so that all of them can
+read what it seals; then put it first and restart them again; then run this. Once it says that nothing is left
+and the longest call is over (live calls carry a copy), the old key can go. May be run again at any time, also
+while the service works: a secret that changes meanwhile keeps its change.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from callbot.call_router.settings import Settings, ring_of
 from callbot.call_router.user_store import auth_token_of
 from callbot.runtime.errors import CallbotError
 from callbot.runtime.sealing import CannotOpen, Sealing, webhook_secret_of
+from callbot.runtime.settings import wrong_settings
 
 PAGE = 200
 
@@ -90,15 +92,16 @@ async def _rotate(database: Database, sealed: SealedField, sealing: Sealing) -> 
         page = await collection.many(wanted, sort=[(sealed.key, 1)], limit=PAGE)
         for document in page:
             found = _at(document, sealed.field)
-            if sealing.is_newest(found):
-                count.fresh += 1
-                continue
             belongs_to = sealed.belongs_to(document)
             try:
-                again = sealing.seal(sealing.open(found, belongs_to), belongs_to)
+                opened = sealing.open(found, belongs_to)
             except CannotOpen:
                 count.lost += 1
                 continue
+            if sealing.is_newest(found):
+                count.fresh += 1
+                continue
+            again = sealing.seal(opened, belongs_to)
             same = {sealed.key: document[sealed.key], sealed.field: found}
             if await collection.update(same, {"$set": {sealed.field: again}}):
                 count.sealed += 1
@@ -129,7 +132,7 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as e:
-        sys.exit("; ".join(f"{'.'.join(map(str, x['loc'])).upper()}: {x['msg']}" for x in e.errors()))
+        sys.exit(f"the settings are wrong: {wrong_settings(e, Settings)}")
     try:
         everything = asyncio.run(_run(settings))
     except CallbotError as e:

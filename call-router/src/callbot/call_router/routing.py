@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +18,7 @@ from callbot.call_router.signatures import Signatures, bad_signature
 from callbot.call_router.stores import Stores
 from callbot.call_router.tokens import VALID_FOR, CallTokens
 from callbot.runtime.errors import Refused
+from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import (
     AdmitStream,
     CallBrief,
@@ -43,6 +44,7 @@ class Routing:
         stores: Stores,
         accounts: Accounts,
         tokens: CallTokens,
+        voice_status: Callable[[str], Awaitable[VoiceStatus]],
         settings: Settings,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -51,6 +53,7 @@ class Routing:
         self._accounts = accounts
         self._signatures = Signatures.of(settings.auth, settings.public_url)
         self._tokens = tokens
+        self._voice_status = voice_status
         self._platform_sid = settings.twilio_account_sid
         token = settings.twilio_auth_token.get_secret_value()
         self._platform_tokens = [token] if token else []
@@ -85,13 +88,14 @@ class Routing:
             raise bot_not_found()
         if record is None or record.verdict is not RouteVerdict.CONNECT:
             raise Refused("invalid_token", "This call was not connected")
+        voice_status = await self._voice_status(bot.voice)
         token_id = self._tokens.token_id(question.token)
         generation = await self._calls.begin_stream(call_id, token_id, MAX_GENERATION)
         if generation is None:
             raise Refused("invalid_token", "The token is spent, or the call over, or had too many streams")
         if not await self._limits.stream_begins(record, bot):
             raise Refused("invalid_token", "The stream comes too late: all lines of this user are busy")
-        return _brief(bot, record, generation, token_id)
+        return _brief(bot, record, generation, token_id, voice_status)
 
     async def check(self, question: CheckCall) -> CallChecked:
         """Is this request Twilio's, and of the call that it names?
@@ -267,12 +271,15 @@ def _field(request: TwilioRequest, name: str) -> str:
     return parse_qs(urlsplit(request.target).query).get(name, [""])[0]
 
 
-def _brief(bot: StoredBot, record: CallRecord, generation: int, token_id: str) -> CallBrief:
+def _brief(
+    bot: StoredBot, record: CallRecord, generation: int, token_id: str, voice_status: VoiceStatus
+) -> CallBrief:
     return CallBrief(
         call_id=record.call_id,
         bot_id=bot.id,
         generation=generation,
         stream_token_id=token_id,
+        voice_status=voice_status,
         from_number=record.from_number,
         to_number=record.to_number,
         **bot.model_dump(exclude={"id", "status", "created_at", "version", "number", "slot", "usage"}),

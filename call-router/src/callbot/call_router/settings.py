@@ -1,6 +1,6 @@
 """What call-router can be told by the environment."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -25,6 +25,8 @@ class Settings(PublicSettings):
     webhook_keys: SecretStr
     """Seal the webhooks' secrets; the same ring as dialog-worker's."""
 
+    sign_up: Literal["open", "closed"] = "open"
+    """`closed`: there are no new users."""
     access_token_s: int = Field(3600, ge=60)
     webhook_http: WebhookHttp = "never"
     webhook_allow: Networks = ()

@@ -41,15 +41,20 @@ class Users:
         attempts: Attempts,
         passwords: Passwords,
         tokens: AccessTokens,
+        *,
+        sign_up_is_open: bool = True,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._users = users
         self._attempts = attempts
         self._passwords = passwords
         self._tokens = tokens
+        self._open = sign_up_is_open
         self._now = now
 
     async def sign_up(self, question: SignUp) -> SignedUp:
+        if not self._open:
+            raise Refused("sign_up_closed", "Nobody can sign up here at the moment.")
         body = question.body
         check_time_zone(body.timezone)
         taken = await self._attempts.by_address(question.address)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
-from callbot.schemas.bots import ListVoices, VoiceInfo, VoiceList, WorkerVoices
+from callbot.schemas.bots import ListVoices, VoiceInfo, VoiceList, VoiceStatus, WorkerVoices
 from callbot.schemas.message import UserId
 from callbot.schemas.subjects import VOICES
 
@@ -44,6 +44,11 @@ class Voices:
     async def works(self, voice: str) -> bool:
         """False as well as long as nothing has been read: calls would use the fallback voice."""
         return voice in (await self._working() or {})
+
+    async def status_in_call(self, voice: str) -> VoiceStatus:
+        """`ok` as long as nothing has been read: no call records a fallback that nobody knows of."""
+        known = await self._working()
+        return VoiceStatus.FALLBACK if known is not None and voice not in known else VoiceStatus.OK
 
     async def _working(self) -> Known | None:
         """None: nothing could be read so far."""

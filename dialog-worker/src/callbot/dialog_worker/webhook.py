@@ -19,7 +19,7 @@ from callbot.dialog_worker.lookups import Lookups, TooManyLookups, looked_up_for
 from callbot.dialog_worker.permits import NoPermit, Permits
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook_answer import InvalidAnswer, read_answer
-from callbot.runtime.webhook_address import WebhookAddresses
+from callbot.runtime.webhook_address import NOT_A_URL, WebhookAddresses
 from callbot.schemas.dialog import WebhookStatus
 from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
 
@@ -205,7 +205,7 @@ def _reason(e: Exception) -> str:
         aiohttp.ClientConnectorError: "the connection was refused or failed",
         aiohttp.ServerDisconnectedError: "the connection was closed without an answer",
         aiohttp.ClientPayloadError: "the answer ended early",
-        aiohttp.InvalidURL: "the address is not a URL",
+        aiohttp.InvalidURL: NOT_A_URL,
     }
     return next((text for kind, text in known.items() if isinstance(e, kind)), type(e).__name__)
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from callbot.gateway import voice, voice_next
 from callbot.gateway.api import documents, handling, routes
+from callbot.gateway.api.bodies import LARGEST_BYTES
 from callbot.gateway.api.events import call_events
 from callbot.gateway.api.recordings import call_recording
 from callbot.gateway.api.viewers import Viewers
@@ -16,8 +17,6 @@ from callbot.gateway.keys import BUS, CALLS, DOWNLOADS, SETTINGS, VIEWERS
 from callbot.gateway.media_socket import media_stream
 from callbot.gateway.settings import Settings
 from callbot.runtime.bus import Bus
-
-LARGEST_BODY_BYTES = 128 * 1024
 
 ROUTES: list[tuple[str, str, Handler]] = [
     *((route.method, route.path, handling.handler_of(route)) for route in routes.ROUTES),
@@ -32,6 +31,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/openapi.json", documents.openapi_json),
     ("GET", "/docs", documents.swagger_page),
     ("GET", "/docs/{asset}", documents.swagger_asset),
+    ("GET", "/docs/", documents.to_docs),
 ]
 """Each exists under `/v1` and, as in the first document, without a prefix."""
 ANY_METHOD = ("GET", "POST")
@@ -41,7 +41,7 @@ NO_HEAD = {call_events, media_stream}
 
 
 def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
-    app = web.Application(middlewares=[errors_as_json, only_our_hosts], client_max_size=LARGEST_BODY_BYTES)
+    app = web.Application(middlewares=[errors_as_json, only_our_hosts], client_max_size=LARGEST_BYTES)
     app[SETTINGS] = settings
     app[BUS] = bus
     app[CALLS] = calls
@@ -53,6 +53,7 @@ def make_app(settings: Settings, bus: Bus, calls: Calls) -> web.Application:
         for prefix in ("/v1", ""):
             _add(app, method, prefix + path, handler)
     _add(app, "GET", "/stream/{bot_id}", media_stream)
+    _add(app, "GET", "/", documents.to_docs)
     return app
 
 

@@ -4,14 +4,17 @@ from datetime import UTC, datetime
 
 from callbot.gateway.memory import EventLog, Journals, JournalWriter
 from callbot.gateway.turns import Turns
+from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import (
     CallBrief,
     CallEnded,
     CallFact,
     CallJournal,
+    CallStarted,
     CallState,
     EndReason,
     MediaFlowed,
+    StageFallback,
 )
 from callbot.schemas.webhook import Action
 
@@ -54,6 +57,12 @@ class CallMemory:
         self._events.add(self._brief, self._events_told, fact)
         self._events_told += 1
 
+    def began(self) -> None:
+        """A stream of the call has begun. That its voice does not work here is told with the first one."""
+        self.tell(CallStarted(from_number=self._brief.from_number, to_number=self._brief.to_number))
+        if self._brief.generation == 1 and self._brief.voice_status is VoiceStatus.FALLBACK:
+            self.tell(StageFallback(stage="mouth", reason=f"voice_fallback: {self._brief.voice}"))
+
     def media_flowed(self) -> None:
         """The first frame of this stream is here: nobody may begin another one with its token."""
         if not self._media_flowed:
@@ -65,11 +74,15 @@ class CallMemory:
 
     def save(self, turns: Turns, state: CallState, pending: tuple[Action, str | None]) -> None:
         action, transfer_to = pending
+        brief, history = self._brief, list(turns.history)
+        if state is CallState.ENDED and action is not Action.TRANSFER:
+            # It lies for hours beside those of living calls, in a bucket that has an end.
+            brief, history = brief.model_copy(update={"goal": "", "context": "", "hints": []}), []
         self._writer.save(
             CallJournal(
-                brief=self._brief,
+                brief=brief,
                 state=state,
-                history=list(turns.history),
+                history=history,
                 turns=turns.next_number,
                 pending_action=action,
                 transfer_to=transfer_to or self._brief.transfer_to,

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
+from yarl import URL
 
+from callbot.gateway.wrong_fields import WrongField, wrong_fields
 from callbot.runtime.errors import BusError, Refused
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ STATUS_OF_REFUSAL = {
     "webhook_timeout": 408,
     "conflict": 409,
     "call_live": 409,
+    "sign_up_closed": 403,
     "email_taken": 409,
     "number_taken": 409,
     "precondition_failed": 412,
@@ -45,7 +48,6 @@ STATUS_OF_REFUSAL = {
 }
 RETRY_AFTER_S = {503: "1", 429: "60"}
 """Where the refusal does not know better (`retry_after_s`)."""
-MOST_FIELDS = 20
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 LIMIT_HEADERS = {
     "limit": "X-RateLimit-Limit",
@@ -77,12 +79,17 @@ class ApiError(Exception):
 
 def invalid(error: ValidationError) -> ApiError:
     """400, naming every field that is wrong, without repeating what was sent."""
-    wrong = [
-        {"field": ".".join(map(str, e["loc"])) or "body", "message": e["msg"].removeprefix("Value error, ")}
-        for e in error.errors(include_input=False, include_url=False, include_context=False)[:MOST_FIELDS]
-    ]
-    told = "; ".join(f"{w['field']}: {w['message']}" for w in wrong)
-    return ApiError(400, "invalid_request", told, wrong)
+    return _invalid(wrong_fields(error))
+
+
+def wrong(field: str, message: str) -> ApiError:
+    """400 for one field; `body`, the name of a parameter or of a header."""
+    return _invalid([{"field": field, "message": message}])
+
+
+def _invalid(fields: list[WrongField]) -> ApiError:
+    told = "; ".join(f"{one['field']}: {one['message']}" for one in fields)
+    return ApiError(400, "invalid_request", told, fields)
 
 
 def refused(refusal: Refused) -> ApiError:
@@ -92,7 +99,11 @@ def refused(refusal: Refused) -> ApiError:
         log.error("a refusal that the API does not know", extra={"code": refusal.code})
         return _our_fault()
     headers = limit_headers(refusal.details) if status in RETRY_AFTER_S else {}
-    details = {name: _detail(name, value) for name, value in refusal.details.items()}
+    details: Any = {name: _detail(name, value) for name, value in refusal.details.items()}
+    if status == 400:
+        field = refusal.details.get("field")
+        message = refusal.message.removeprefix(f"{field}: ")
+        details = [WrongField(field=field, message=message)] if field else []
     return ApiError(status, refusal.code, refusal.message, details or None, headers)
 
 
@@ -150,7 +161,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         allowed = {"Allow": ", ".join(sorted({*e.allowed_methods, "OPTIONS"}))}
         if request.method == "OPTIONS":
             return web.Response(status=204, headers=allowed)
-        error = ApiError(405, CODES[405], "Method Not Allowed", headers=allowed)
+        error = ApiError(405, CODES[405], f"Not allowed here: only {allowed['Allow']}.", headers=allowed)
+    except web.HTTPNotFound:
+        error = ApiError(404, CODES[404], await _nothing_there(request))
     except web.HTTPException as e:
         if e.status < 400:
             raise
@@ -159,6 +172,17 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         log.exception("a request failed", extra={"path": request.path, "request_id": request_id(request)})
         error = _our_fault()
     return as_json(request, error)
+
+
+async def _nothing_there(request: web.Request) -> str:
+    """A slash at the end is a frequent mistake, and nothing is redirected: a POST would become a GET."""
+    bare = request.rel_url.raw_path.rstrip("/")
+    if bare and bare != request.rel_url.raw_path:
+        without = request.clone(rel_url=URL.build(path=bare, encoded=True))
+        found = (await request.app.router.resolve(without)).http_exception
+        if found is None or isinstance(found, web.HTTPMethodNotAllowed):
+            return f"There is no such path. Without the slash at its end there is: {bare}"
+    return "There is no such path. /docs shows those that there are."
 
 
 async def expectation(request: web.Request) -> web.StreamResponse | None:
@@ -179,10 +203,14 @@ def as_json(request: web.Request, error: ApiError) -> web.Response:
         "error": {
             "code": error.code,
             "message": error.message,
-            "details": error.details,
+            "details": [] if error.status == 400 and error.details is None else error.details,
             "request_id": request_id(request),
         }
     }
+    if error.status >= 500:
+        # Whoever reports a request id must be found by it.
+        facts = {"request_id": request_id(request), "method": request.method, "path": request.path}
+        log.warning("answered with an error", extra={**facts, "status": error.status, "code": error.code})
     headers = {**NEVER_KEPT, **error.headers}
     if error.status in RETRY_AFTER_S:
         headers.setdefault("Retry-After", RETRY_AFTER_S[error.status])

@@ -24,7 +24,7 @@ from callbot.gateway.turns import Turn, Turns
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.schemas.audio import FRAME_MS, BotAudio
-from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallStarted, CallState, EndReason
+from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallState, EndReason
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatRenew
@@ -100,7 +100,7 @@ class LiveCall:
         self._spawn(self._keep_journal())
         if self._recording:
             self._spawn(self._recording.run())
-        self.tell(CallStarted(from_number=self.brief.from_number, to_number=self.brief.to_number))
+        self._memory.began()
         self._seating.start()
         if self._book.spoken(self.brief.greeting) is None:
             await asyncio.wait({phrases}, timeout=GREETING_WITHIN_S)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from nats.errors import Error as NatsError
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 
 from callbot.gateway import media_messages as messages
 from callbot.gateway.calls import Calls
+from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS
 from callbot.gateway.live_call import LiveCall
 from callbot.gateway.media_messages import (
@@ -25,9 +28,9 @@ from callbot.gateway.media_messages import (
 )
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, Refused
-from callbot.schemas.calls import AdmitStream, CallBrief, CallJournal
+from callbot.schemas.calls import AdmitStream, CallBrief, CallEnded, CallEvent, CallJournal
 from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
-from callbot.schemas.subjects import CALL_ADMIT
+from callbot.schemas.subjects import CALL_ADMIT, CALL_EVENT
 
 log = logging.getLogger(__name__)
 START_WITHIN_S = 3.0
@@ -35,6 +38,8 @@ ADMIT_WITHIN_S = 2.0
 MAX_MESSAGE_BYTES = 64 * 1024
 SILENT_LINK_S = 10.0
 MALFORMED_ALLOWED = 50
+LONGEST_NAME = 64
+"""Of what a stranger calls itself, in the log."""
 OUTBOX_MESSAGES = 1000
 
 
@@ -85,7 +90,7 @@ class TwilioLine:
 
 
 async def media_stream(request: web.Request) -> web.WebSocketResponse:
-    """`/voice/stream/{bot_id}` and its other names."""
+    """`/voice/stream/{bot_id}` and its other names. Raises ApiError 400 without a handshake."""
     bot_id = request.match_info["bot_id"]
     socket = web.WebSocketResponse(
         heartbeat=SILENT_LINK_S,
@@ -94,8 +99,11 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
         writer_limit=16 * 1024,
         timeout=1.0,
     )
+    if not socket.can_prepare(request).ok:
+        raise wrong("Upgrade", "this is a WebSocket, and needs its handshake (RFC 6455)")
     await socket.prepare(request)
     calls = request.app[CALLS]
+    start: Start | None = None
     try:
         start = await _start_of(socket)
         if not calls.has_room_for(start.call_id):
@@ -103,7 +111,10 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
         brief = await _admit(request.app[BUS], bot_id, start)
         journal = await _journal_of(calls, brief)
     except Rejected as e:
-        log.warning("stream rejected", extra={"reason": e.reason})
+        call_id = start.call_id[:LONGEST_NAME] if start else None
+        log.warning(
+            "stream rejected", extra={"reason": e.reason, "bot_id": bot_id[:LONGEST_NAME], "call_id": call_id}
+        )
         await socket.close(code=e.code, message=e.reason.encode()[:120])
         return socket
     await _hold(socket, start, brief, journal, calls)
@@ -171,8 +182,9 @@ async def _hold(
     writer = asyncio.create_task(line.write_for_ever())
     try:
         await calls.add(call)
-        await call.open()
-        await _listen(socket, call)
+        async with _closed_when_over(calls.platform.bus, socket, brief.call_id):
+            await call.open()
+            await _listen(socket, call)
     except BusError as e:
         log.error("the call cannot go on", extra={"call_id": brief.call_id, "reason": str(e)})
     finally:
@@ -180,6 +192,32 @@ async def _hold(
         calls.remove(call)
         await asyncio.wait([writer], timeout=1.0)
         writer.cancel()
+
+
+@asynccontextmanager
+async def _closed_when_over(bus: Bus, socket: web.WebSocketResponse, call_id: str) -> AsyncIterator[None]:
+    """While the block runs, the stream ends when Twilio tells any gateway that the call is over.
+
+    Its user's place for a live call is free then, and whoever can sign as Twilio might go on talking. Of the
+    call's own end its own gateway knows when the line may go. Raises BusError.
+    """
+    over = asyncio.Event()
+
+    def heard(event: CallEvent) -> None:
+        if isinstance(event.fact, CallEnded) and event.fact.reason == "line_lost":
+            over.set()
+
+    async def close() -> None:
+        await over.wait()
+        await socket.close(code=WSCloseCode.OK)
+
+    listening = await bus.hear(CALL_EVENT, heard, call_id=call_id)
+    closing = asyncio.create_task(close())
+    try:
+        yield
+    finally:
+        closing.cancel()
+        await listening.stop()
 
 
 async def _listen(socket: web.WebSocketResponse, call: LiveCall) -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from callbot.gateway.api.bodies import read_body
+from callbot.gateway.errors import wrong
 from callbot.schemas.calls import TwilioRequest
 from callbot.schemas.message import CALL_ID_PATTERN
 
@@ -39,7 +40,7 @@ class VoiceRequest:
 
 
 async def read(request: web.Request) -> VoiceRequest:
-    """Raises HTTPBadRequest, ApiError 408 and 400, HTTPRequestEntityTooLarge.
+    """Raises ApiError 400, 408 and 413.
 
     Twilio sends UTF-8, whatever a `charset` says, and signs empty values too.
     """
@@ -54,9 +55,9 @@ async def read(request: web.Request) -> VoiceRequest:
             signature=request.headers.get("X-Twilio-Signature", "")[:LONGEST_SIGNATURE],
         )
     except ValidationError as e:
-        raise web.HTTPBadRequest(reason="The URL cannot be read.") from e
+        raise wrong("URL", "cannot be read") from e
     except ValueError as e:
-        raise web.HTTPBadRequest(reason="The form cannot be read.") from e
+        raise wrong("body", "cannot be read as a form") from e
     in_url = {name: request.query[name] for name in OURS if name in request.query}
     # Of a name that stands twice the first one counts, here and for call-router.
     in_form = dict(reversed(form))

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from callbot.gateway import twilio_request, twiml
+from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
 from callbot.gateway.voice_next import BROKEN, BUSY, ROUTE_WITHIN_S, connected, follow
@@ -61,7 +62,7 @@ async def voice_fallback(request: web.Request) -> web.Response:
     try:
         error_url = urlsplit(asked.fields.get("ErrorUrl", ""))
     except ValueError as e:
-        raise web.HTTPBadRequest(reason="ErrorUrl is not a URL.") from e
+        raise wrong("ErrorUrl", "is not a URL") from e
     failed = parse_qs(error_url.query)
     try:
         if error_url.path.endswith("/voice/next"):
@@ -95,12 +96,16 @@ async def _placed(app: web.Application, asked: VoiceRequest, bot_id: str) -> web
         route = await app[BUS].ask(CALL_ROUTE, question, timeout_s=ROUTE_WITHIN_S)
     except BusError as e:
         if isinstance(e, Refused) and e.code == "bad_signature":
-            log.warning("a voice request is not Twilio's", extra={"bot_id": bot_id})
+            log.warning("a voice request is not Twilio's", extra=_facts(question))
             return twiml.forbidden()
         if isinstance(e, Refused) and e.code in REFUSED:
             raise Unplaced(*REFUSED[e.code]) from e
-        log.error("a call could not be routed", extra={"bot_id": bot_id, "reason": str(e)})
+        log.error("a call could not be routed", extra={**_facts(question), "reason": str(e)})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if sentence := NOT_CONNECTED.get(route.verdict):
         return twiml.answer(twiml.say(sentence), twiml.hang_up())
     return connected(app, route)
+
+
+def _facts(question: RouteCall) -> dict[str, str]:
+    return {"call_id": question.call_id or "", "bot_id": question.bot_id or ""}

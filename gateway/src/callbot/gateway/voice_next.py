@@ -85,7 +85,8 @@ async def follow(app: web.Application, asked: VoiceRequest, signed_call: str) ->
     except (BusError, NatsError, TimeoutError, ValidationError) as e:
         if isinstance(e, Refused) and e.code == "bad_signature":
             return twiml.forbidden()
-        log.error("the state is out of reach", extra={"reason": str(e) or type(e).__name__})
+        about = {"call_id": asked.call_id or "", "reason": str(e) or type(e).__name__}
+        log.error("the state is out of reach", extra=about)
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
     dialed = asked.fields.get("DialCallStatus")

@@ -10,7 +10,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from callbot.runtime.errors import CallbotError
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ServiceSettings, wrong_settings
 from callbot.runtime.telemetry import set_up_logs
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -32,8 +32,7 @@ def run(serve: Callable[[S], Coroutine[None, None, None]], settings_type: type[S
     try:
         settings = settings_type()
     except ValidationError as e:
-        wrong = "; ".join(f"{'.'.join(map(str, x['loc'])).upper()}: {x['msg']}" for x in e.errors())
-        sys.exit(f"{service}: the settings are wrong: {wrong}")
+        sys.exit(f"{service}: the settings are wrong: {wrong_settings(e, settings_type)}")
     set_up_logs(
         service,
         as_json=settings.log_format == "json",

@@ -5,7 +5,7 @@ import secrets
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 WebhookHttp = Literal["never", "loopback", "allowed"]
@@ -54,6 +54,19 @@ class ServiceSettings(BaseSettings):
     """This process, among its replicas and over its restarts."""
     drain_s: float = Field(4.0, ge=0)
     """How long a stopping service may finish what it has."""
+
+
+def wrong_settings(error: ValidationError, of: type[BaseSettings]) -> str:
+    """Each variable that is wrong, by the name that it has in the environment, without its value."""
+    told = []
+    for one in error.errors(include_input=False, include_url=False, include_context=False):
+        name = str(one["loc"][0]) if one["loc"] else ""
+        field = of.model_fields.get(name)
+        # An alias is a variable's whole name, and is what the error has then.
+        variable = f"{of.model_config.get('env_prefix', '')}{name}".upper() if field else name
+        sentence = one["msg"].removeprefix("Value error, ")
+        told.append(f"{variable}: {sentence}" if variable else sentence)
+    return "; ".join(told)
 
 
 class PublicSettings(ServiceSettings):

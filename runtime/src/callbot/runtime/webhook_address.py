@@ -16,8 +16,11 @@ from callbot.runtime.settings import WebhookHttp
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-NOT_A_URL = "the address is not a URL"
-NOT_PUBLIC = "the address is not a public one"
+NOT_A_URL = "must be a URL"
+NOT_HTTPS = "must be an https:// address"
+NOT_PUBLIC = "must be a public address; the operator can allow others with CALLBOT_WEBHOOK_ALLOW"
+NUMBERS = "an IP address in it must be written as four decimal numbers"
+WITH_USER = "must be without user and password"
 
 
 def _networks(text: str) -> tuple[Network, ...]:
@@ -69,10 +72,10 @@ class WebhookAddresses:
         if not host or port == 0 or not url.isprintable() or " " in url or "\\" in url:
             return NOT_A_URL
         if "@" in parts.netloc:
-            return "the address has a user or password"
+            return WITH_USER
         host = _as_resolved(host)
         if parts.scheme != "https" and not (parts.scheme == "http" and self._takes_http(host)):
-            return "only https:// addresses are called"
+            return NOT_HTTPS
         return self._refusal_of_host(host)
 
     def refusal_of_address(self, address: str) -> str:
@@ -96,7 +99,7 @@ class WebhookAddresses:
         *_, last = labels = host.split(".")
         if _NUMBER.fullmatch(last):
             # 2130706433, 0177.0.0.1, 0x7f.1, 127.1: what inet_aton(3) takes for an address.
-            return "an IP address must be written as four decimal numbers"
+            return NUMBERS
         if last == "localhost" and all(map(self.refusal_of_address, ("127.0.0.1", "::1"))):
             return NOT_PUBLIC
         return "" if len(host) <= _MAX_NAME and all(map(_is_label, labels)) else NOT_A_URL

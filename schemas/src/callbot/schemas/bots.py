@@ -98,7 +98,7 @@ class BotDefinition(Message):
     transfer_to: E164 | None = None
     hints: Annotated[list[Hint], Field(max_length=200)] = []
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
-    webhook_secret: WebhookSecret | None = None
+    webhook_secret: WebhookSecret | None = Field(None, repr=False)
     """Made by us when absent; shown once, in the answer to the creation."""
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     turn: TurnTaking = TurnTaking()
@@ -125,7 +125,7 @@ class BotPatch(Message):
     transfer_to: E164 | None = None
     hints: Annotated[list[Hint], Field(max_length=200)] = []
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
-    webhook_secret: WebhookSecret = ""
+    webhook_secret: WebhookSecret = Field("", repr=False)
     max_call_seconds: Annotated[int, Field(ge=30, le=14_400)] = 3600
     turn: TurnTaking = TurnTaking()
     """How long the caller may be silent before the bot answers; replaced as a whole."""
@@ -137,7 +137,8 @@ class BotPatch(Message):
     """Both sides are recorded, each in a channel of its own: `GET /v1/calls/{id}/recording`."""
     status: Annotated[BotStatus, Field(strict=False)] = BotStatus.ACTIVE
     default: bool = False
-    """True: calls of the number that name no bot go to this one from now on."""
+    """True: calls of the number that name no bot go to this one from now on. False: to the oldest bot again;
+    so the oldest one stays the default, and the answer shows `true`."""
 
     @model_serializer(mode="wrap")
     def _only_what_changes(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -152,6 +153,7 @@ class Bot(Message):
 
     id: BotId
     number: str | None
+    """The number that its owner has connected; else the one that was bought for it; else null."""
     goal: str
     webhook: str
     context: str
@@ -189,6 +191,7 @@ class BotSummary(Message):
 
     id: BotId
     number: str | None
+    """As in the bot."""
     goal: str
     status: BotStatus
     calls_today: int

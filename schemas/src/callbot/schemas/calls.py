@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from callbot.schemas.bots import Suggest
+from callbot.schemas.bots import Suggest, VoiceStatus
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 from callbot.schemas.turn_record import TurnRecord
 from callbot.schemas.turn_taking import Phrases, SpeakPhrases, TurnTaking
@@ -34,6 +34,8 @@ class CallBrief(Message):
     stream_token_id: str = ""
     """Of the token that this stream has shown: once media has flowed, it is spent."""
     voice: str
+    voice_status: VoiceStatus = VoiceStatus.OK
+    """Whether `voice` works here, as far as it was known when the stream was admitted."""
     greeting: str
     language: str
     transfer_to: str | None

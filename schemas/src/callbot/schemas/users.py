@@ -9,6 +9,11 @@ from callbot.schemas.message import Message, NoNul, Timestamp, UserId
 OPEN_MODE_USER = "public"
 """Who calls without credentials when `CALLBOT_AUTH=open`."""
 MIN_PASSWORD_CHARACTERS = 10
+UNAUTHORIZED = (
+    "Credentials are missing or not valid: send Authorization: Bearer TOKEN (from POST /v1/auth/token) "
+    "or X-API-Key."
+)
+"""Whatever was wrong with them."""
 
 Password = Annotated[str, StringConstraints(min_length=MIN_PASSWORD_CHARACTERS, max_length=200), NoNul]
 Email = Annotated[EmailStr, StringConstraints(max_length=254, to_lower=True)]
@@ -66,7 +71,7 @@ class TokenBody(Message):
 
 
 class SignUp(Message):
-    """Refused with `email_taken`, `rate_limited`, `invalid_request`."""
+    """Refused with `sign_up_closed`, `email_taken`, `rate_limited`, `invalid_request`."""
 
     body: SignUpBody
     address: ClientAddress

@@ -1,7 +1,9 @@
 """`callbot demo`: the platform, the sample webhook and one call of four utterances with real voices."""
 
 import asyncio
+import os
 import re
+import secrets
 import shutil
 import sys
 import time
@@ -50,9 +52,10 @@ async def _demo(out: Path, webhook: Path) -> int:
     recording = _recording_in(out)
     call_sid = new_sid("CA")
     _progress("Starting the platform: NATS, the database, the language model and five services …")
-    async with running_platform() as platform, _booking_bot(webhook) as bot_url:
+    secret = secrets.token_urlsafe(32)
+    async with running_platform() as platform, booking_bot(webhook, secret) as bot_url:
         try:
-            bot_id = await _create_bot(platform.url, bot_url)
+            bot_id = await _create_bot(platform.url, bot_url, secret)
             _progress(f"Calling bot {bot_id} at {platform.url}; the caller's voice is being prepared …")
             steps = [Step(StepKind.SAY, text) for text in UTTERANCES]
             code = await place_call(
@@ -85,8 +88,9 @@ def _judged(heard: Sequence[str], recording: Path) -> int:
     return 0 if rate < _WORST_WORD_ERROR_RATE else 1
 
 
-async def _create_bot(platform_url: str, webhook_url: str) -> str:
-    wanted = {"goal": "Book a table: how many people, when, and the name.", "webhook": webhook_url}
+async def _create_bot(platform_url: str, webhook_url: str, secret: str) -> str:
+    goal = "Book a table: how many people, when, and the name."
+    wanted = {"goal": goal, "webhook": webhook_url, "webhook_secret": secret}
     timeout = aiohttp.ClientTimeout(total=10)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
@@ -99,10 +103,14 @@ async def _create_bot(platform_url: str, webhook_url: str) -> str:
 
 
 @asynccontextmanager
-async def _booking_bot(program: Path) -> AsyncIterator[str]:
-    """The sample webhook as a process of its own; yields its URL. Raises DemoFailed."""
+async def booking_bot(program: Path, secret: str) -> AsyncIterator[str]:
+    """The sample webhook as a process of its own, which takes requests signed with `secret` alone.
+
+    Yields its URL. Raises DemoFailed.
+    """
+    env = {**os.environ, "CALLBOT_WEBHOOK_SECRET": secret}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(program), "--port", "0", stdout=asyncio.subprocess.PIPE
+        sys.executable, str(program), "--port", "0", stdout=asyncio.subprocess.PIPE, env=env
     )
     assert process.stdout is not None
     try:

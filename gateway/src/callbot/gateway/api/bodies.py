@@ -7,27 +7,30 @@ from typing import Any
 import orjson
 from aiohttp import ClientPayloadError, web
 
-from callbot.gateway.errors import ApiError
+from callbot.gateway.errors import CODES, ApiError, wrong
 
 READ_WITHIN_S = 10.0
 """A client that sends one byte a minute holds a connection and a task."""
+LARGEST_BYTES = 128 * 1024
 DEEPEST = 32
 UTF_8 = {"", "utf-8", "utf8"}
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The whole body. Raises ApiError 408 and 400, HTTPRequestEntityTooLarge."""
+    """The whole body. Raises ApiError 400, 408 and 413."""
     try:
         async with asyncio.timeout(READ_WITHIN_S):
             return await request.read()
     except TimeoutError as e:
         raise ApiError(408, "request_timeout", "The body did not arrive in time.") from e
     except (ConnectionError, ClientPayloadError, web.RequestPayloadError) as e:
-        raise ApiError(400, "invalid_request", "The body broke off.") from e
+        raise wrong("body", "broke off") from e
+    except web.HTTPRequestEntityTooLarge as e:
+        raise ApiError(413, CODES[413], f"The body is larger than {LARGEST_BYTES // 1024} KiB.") from e
 
 
 async def json_object(request: web.Request, *, may_miss: bool = False) -> dict[str, Any]:
-    """Raises ApiError 400, 408 and 415, HTTPRequestEntityTooLarge.
+    """Raises ApiError 400, 408, 413 and 415.
 
     RFC 8259 leaves to the reader what a repeated name, NaN or a deep nesting mean: here they are errors,
     so that no two readers of one request differ.
@@ -50,9 +53,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         _require_shallow(parsed)
         json.loads(raw.decode(), object_pairs_hook=_once_each, parse_int=str, parse_float=str)
     except orjson.JSONDecodeError as e:
-        raise ApiError(400, "invalid_request", f"The body is not JSON: {e}") from e
+        raise wrong("body", f"is not JSON: {e}") from e
     if not isinstance(parsed, dict):
-        raise ApiError(400, "invalid_request", "body: must be a JSON object")
+        raise wrong("body", "must be a JSON object")
     return parsed
 
 
@@ -76,9 +79,9 @@ def _require_shallow(parsed: Any) -> None:
         if not level:
             return
     if any(isinstance(value, dict | list) for value in level):
-        raise ApiError(400, "invalid_request", f"body: must not be nested deeper than {DEEPEST} levels")
+        raise wrong("body", f"must not be nested deeper than {DEEPEST} levels")
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ApiError(400, "invalid_request", "body: a name must not stand twice in one object")
+        raise wrong("body", "a name must not stand twice in one object")

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from callbot.gateway.errors import ApiError
 from callbot.gateway.keys import SETTINGS
-from callbot.schemas.users import Credential
+from callbot.schemas.users import UNAUTHORIZED, Credential
 
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -21,7 +21,12 @@ def credential_of(request: web.Request) -> Credential:
         kind, _, token = (shown or [""])[0].partition(" ")
         if kind.lower() == "bearer":
             if _CREDENTIAL.fullmatch(token.strip(" ")):
-                return Credential(kind="bearer", value=token.strip(" "))
+                return _bearer(token.strip(" "))
         elif keys and _CREDENTIAL.fullmatch(keys[0]):
             return Credential(kind="api_key", value=keys[0])
-    raise ApiError(401, "unauthorized", "Credentials are missing or not valid.")
+    raise ApiError(401, "unauthorized", UNAUTHORIZED)
+
+
+def _bearer(token: str) -> Credential:
+    """An API key is good for a bearer token too; no token of ours begins like one (RFC 7515: `eyJ`)."""
+    return Credential(kind="api_key" if token.startswith("cbk_") else "bearer", value=token)

@@ -41,6 +41,12 @@ async def swagger_page(request: web.Request) -> web.StreamResponse:
     return _file("index.html", "text/html")
 
 
+async def to_docs(request: web.Request) -> web.Response:
+    """Relative, as the page's own links are: a proxy may show all of this below a path."""
+    up = "../docs" if request.path.endswith("/docs/") else "docs"
+    return web.Response(status=302, headers={"Location": up, "Cache-Control": "no-cache"})
+
+
 async def swagger_asset(request: web.Request) -> web.StreamResponse:
     """Raises HTTPNotFound for a name that is not on the list; no path is made of what was asked."""
     name = request.match_info["asset"]

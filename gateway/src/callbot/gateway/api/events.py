@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from callbot.gateway.api.call_tail import CallTail
 from callbot.gateway.api.credentials import credential_of
-from callbot.gateway.errors import NEVER_KEPT, ApiError
+from callbot.gateway.errors import NEVER_KEPT, ApiError, wrong
 from callbot.gateway.keys import BUS, CALLS, VIEWERS
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
@@ -42,7 +42,7 @@ async def call_events(request: web.Request) -> web.StreamResponse:
     question = _question(request)
     after = _last_event_id(request)
     bus = request.app[BUS]
-    with request.app[VIEWERS].seat() as wake:
+    with request.app[VIEWERS].seat(question.call_id) as wake:
         call = await bus.ask(CALL_GET, question, timeout_s=ASK_WITHIN_S)
         tail = CallTail(bus, question.call_id, after, wake)
         listening = await bus.hear(CALL_EVENT, tail.heard, call_id=question.call_id)
@@ -147,5 +147,5 @@ def _question(request: web.Request) -> CallRef:
 def _last_event_id(request: web.Request) -> int:
     told = request.headers.get("Last-Event-ID", "")
     if told and not _EVENT_ID.fullmatch(told):
-        raise ApiError(400, "invalid_request", "Last-Event-ID: is not one of ours")
+        raise wrong("Last-Event-ID", "is not one of ours")
     return int(told or 0)

@@ -13,7 +13,7 @@ from callbot.gateway.api.bodies import json_object
 from callbot.gateway.api.client_address import client_address
 from callbot.gateway.api.credentials import credential_of
 from callbot.gateway.api.routes import ROUTER_WITHIN_S, Route
-from callbot.gateway.errors import NEVER_KEPT, ApiError, Handler, invalid, json_answer, limit_headers
+from callbot.gateway.errors import NEVER_KEPT, ApiError, Handler, invalid, json_answer, limit_headers, wrong
 from callbot.gateway.keys import BUS
 from callbot.runtime.bus import Bus
 from callbot.schemas.message import Message
@@ -49,8 +49,8 @@ async def _question(route: Route, request: web.Request) -> Message:
     try:
         question: Message = route.row.message.model_validate(fields)
     except ValidationError as e:
-        for wrong in e.errors(include_input=False):
-            if (what := NO_SUCH.get(str(wrong["loc"][0]))) and wrong["loc"][0] in request.match_info:
+        for one in e.errors(include_input=False):
+            if (what := NO_SUCH.get(str(one["loc"][0]))) and one["loc"][0] in request.match_info:
                 raise ApiError(404, f"{what}_not_found", f"There is no such {what}.") from e
         raise invalid(e) from e
     return question
@@ -62,11 +62,11 @@ def _parameters(route: Route, request: web.Request) -> dict[str, str]:
     for name in route.query:
         values = request.query.getall(name, [])
         if len(values) > 1:
-            raise ApiError(400, "invalid_request", f"{name}: is given more than once")
+            raise wrong(name, "is given more than once")
         if values:
             found[name] = values[0]
     if not _WHOLE.fullmatch(found.get("limit", "0")):
-        raise ApiError(400, "invalid_request", "limit: must be a whole number")
+        raise wrong("limit", "must be a whole number")
     return found
 
 
@@ -79,7 +79,7 @@ def _if_match(field: str, request: web.Request) -> dict[str, int]:
         return {field: int(ours[1])}
     if _ENTITY_TAG.fullmatch(told):
         raise ApiError(412, "precondition_failed", "If-Match: this version is not the current one")
-    raise ApiError(400, "invalid_request", "If-Match: must be one entity tag, in quotes, or *")
+    raise wrong("If-Match", "must be one entity tag, in quotes, or *")
 
 
 async def _body(request: web.Request, model: type[Message], *, may_miss: bool) -> Message:

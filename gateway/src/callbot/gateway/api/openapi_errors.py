@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from callbot.gateway.errors import CODES, STATUS_OF_REFUSAL
+from callbot.gateway.wrong_fields import NOT_KNOWN
+from callbot.schemas.users import UNAUTHORIZED
 
 Json = dict[str, Any]
 
@@ -14,6 +16,7 @@ MEANINGS = {
     "call_live": "The call still goes on.",
     "call_not_found": "There is no such call, or it is another user's.",
     "conflict": "It contradicts what is known already.",
+    "sign_up_closed": "The operator takes no new users.",
     "email_taken": "Somebody has signed up with this address.",
     "internal_error": "Something went wrong on our side.",
     "invalid_bot": "No bot is named, and the number belongs to none.",
@@ -35,7 +38,7 @@ MEANINGS = {
     "too_large": "The body is larger than 128 KiB.",
     "twilio_auth_failed": "Twilio does not accept these credentials.",
     "twilio_unavailable": "Twilio is out of reach, or refused.",
-    "unauthorized": "Credentials are missing or not valid.",
+    "unauthorized": UNAUTHORIZED,
     "unavailable": "A part of the service is away; `Retry-After` says when to come back.",
     "unsupported_media_type": "The body is not of the documented type.",
     "webhook_invalid": "The webhook's answer is of no use; `details` says why.",
@@ -115,6 +118,11 @@ HEADERS: Json = {
         "schema": {"type": "string", "examples": ['</v1/bots?cursor=eyJ&limit=50>; rel="next"']},
     },
 }
+DETAILS = (
+    "What else there is to say, depending on the code; null where nothing. Of a 400 always a list, with "
+    "`field` and `message` of everything that is wrong; the field is `body`, a name in it, or that of a "
+    "parameter or header."
+)
 RATE_LIMIT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
 
@@ -132,7 +140,7 @@ def error_schema() -> Json:
     fields: Json = {
         "code": {"type": "string", "enum": sorted(MEANINGS), "description": "For programs; stays as it is."},
         "message": {"type": "string", "description": "For people; may change."},
-        "details": {"description": "What else there is to say, depending on the code; null where nothing."},
+        "details": {"description": DETAILS},
         "request_id": {"type": "string", "description": "The same as the header `X-Request-Id`."},
     }
     inner = {"type": "object", "properties": fields, "required": list(fields)}
@@ -187,7 +195,12 @@ def _headers_of(status: int) -> tuple[str, ...]:
 def _example(code: str) -> Json:
     details: Any = None
     if code == "invalid_request":
-        details = [{"field": "goal", "message": "String should have at least 1 character"}]
+        details = [
+            {"field": "goal", "message": "String should have at least 1 character"},
+            {"field": "gaol", "message": NOT_KNOWN},
+        ]
+    if code == "twilio_auth_failed":
+        details = [{"field": "auth_token", "message": MEANINGS[code]}]
     if code == "webhook_invalid":
         details = {
             "status": "webhook_bad_status",

@@ -53,7 +53,7 @@ PAGE = ("limit", "cursor")
 # fmt: off
 # ruff: noqa: E501
 ROUTES: tuple[Route, ...] = (
-    Route("POST",   "/auth/signup",  ask.USER_SIGN_UP, "Users", "Sign up", ("body", SignUpBody), status=201, refusals=("email_taken", "rate_limited"), public=True),
+    Route("POST",   "/auth/signup",  ask.USER_SIGN_UP, "Users", "Sign up", ("body", SignUpBody), status=201, refusals=("sign_up_closed", "email_taken", "rate_limited"), public=True),
     Route("POST",   "/auth/token",   ask.USER_TOKEN,   "Users", "Get an access token", ("body", TokenBody), refusals=("invalid_credentials", "rate_limited"), public=True),
     Route("GET",    "/me",           ask.USER_GET,     "Users", "Who you are"),
     Route("PATCH",  "/me",           ask.USER_UPDATE,  "Users", "Change your time zone", ("changes", MePatch)),

@@ -17,12 +17,14 @@ from callbot.studio.emulator.caller import Caller, CallOver, Heard, NotHeard
 from callbot.studio.emulator.complaints import Code
 from callbot.studio.emulator.emulator import CALLER_NUMBER, PLATFORM_NUMBER, Emulator
 from callbot.studio.emulator.number import Number
-from callbot.studio.emulator.rest_client import account_of, number_called
+from callbot.studio.emulator.rest_client import account_and_number_of, number_called
 from callbot.studio.emulator.voices import ScriptedVoice, Voice, VoiceError, piper_voice, wav_speech
 from callbot.studio.up.twilio import LocalTwilio
 
 DONE, UNANSWERED, NOT_PLACED = 0, 1, 2
 GREETING_S = 10.0
+NO_TOKEN = "What the bot says is shown with --token: this platform wants an access token or API key."
+WRONG_TOKEN = "What the bot says is not shown: this platform does not accept this --token."
 
 
 class StepKind(StrEnum):
@@ -86,6 +88,8 @@ async def place_call(
                     CallRecord.of(url, call.sid, token) as words,
                 ):
                     outcome = await _converse(call, prepared, reply_within_s, report, words)
+                    if words.unauthorized:
+                        await report.line(None, "no-words", WRONG_TOKEN if token else NO_TOKEN)
                 await report.debugger(call)
     except (VoiceError, OSError, aiohttp.ClientError, TimeoutError, _NotCallable) as error:
         await report.failure(str(error) or type(error).__name__)
@@ -109,8 +113,9 @@ class _NotCallable(Exception):
 async def _called(to: str, url: str, twilio: LocalTwilio | None) -> _Called:
     """Raises _NotCallable, aiohttp.ClientError, TimeoutError."""
     if not to.startswith("+"):
-        account = await account_of(twilio, to, url.rstrip("/")) if twilio else None
-        return _Called(PLATFORM_NUMBER, account or UNSIGNED, to)
+        found = await account_and_number_of(twilio, to, url.rstrip("/")) if twilio else None
+        account, own_number = found or (UNSIGNED, None)
+        return _Called(own_number or PLATFORM_NUMBER, account, to)
     if twilio is None:
         return _Called(to, UNSIGNED)
     try:

@@ -20,6 +20,8 @@ class CallRecord:
         self._http = http
         self._url = url
         self._read = 0
+        self.unauthorized = False
+        """The platform wanted a credential, or another one."""
 
     @classmethod
     @asynccontextmanager
@@ -34,6 +36,7 @@ class CallRecord:
         """None: there is no record, or none that we may read."""
         try:
             async with self._http.get(self._url) as answer:
+                self.unauthorized = answer.status == 401
                 record = await answer.json() if answer.status == 200 else {}
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return None

@@ -28,14 +28,17 @@ async def number_called(twilio: LocalTwilio, phone_number: str) -> Number | None
     raise LookupError(phone_number)
 
 
-async def account_of(twilio: LocalTwilio, bot_id: str, platform_url: str) -> Account | None:
+async def account_and_number_of(
+    twilio: LocalTwilio, bot_id: str, platform_url: str
+) -> tuple[Account, str | None] | None:
     """Whose signature the calls of a bot bear: the platform's for a bought number, the customer's for a
-    connected one; None where the emulated Twilio knows neither."""
+    connected one; None where the emulated Twilio knows neither. With the number, where there is only one."""
     platform, customer = twilio.accounts.platform, twilio.accounts.customer
-    if await _listed(twilio, platform, {"FriendlyName": f"callbot {bot_id}"}):
-        return platform
-    connected = await _listed(twilio, customer, {})
-    return customer if any(n["voice_url"].startswith(f"{platform_url}/") for n in connected) else None
+    if bought := await _listed(twilio, platform, {"FriendlyName": f"callbot {bot_id}"}):
+        return platform, bought[0]["phone_number"]
+    listed = await _listed(twilio, customer, {})
+    connected = [n["phone_number"] for n in listed if n["voice_url"].startswith(f"{platform_url}/")]
+    return (customer, connected[0] if len(connected) == 1 else None) if connected else None
 
 
 async def _listed(twilio: LocalTwilio, account: Account, query: Mapping[str, str]) -> list[dict[str, Any]]:

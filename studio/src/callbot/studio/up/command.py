@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from callbot.runtime.settings import wrong_settings
 from callbot.studio.up.auth import auth_mode
 from callbot.studio.up.data_dir import DataDir
 from callbot.studio.up.lines import Lines
@@ -29,8 +30,7 @@ def up(host: str, port: int, data: Path, *, replicas: int, scripted: bool, until
             options = Options(host, int(held.getsockname()[1]), replicas, scripted, auth)
             asyncio.run(_run(options, settings, directory, until_stdin_ends=until_stdin_ends))
     except ValidationError as e:
-        wrong = "; ".join(f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in e.errors())
-        return _refused(f"the settings are wrong: {wrong}")
+        return _refused(f"the settings are wrong: {wrong_settings(e, UpSettings)}")
     except CannotStart as e:
         return _refused(str(e))
     except OSError as e:
