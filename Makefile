@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 MEMBERS := schemas runtime gateway call-router stt-worker dialog-worker tts-worker studio
+# Tests that share nothing with the others of tests/, and measure no time.
+APART := tests/contract tests/integration tests/test_architecture.py tests/e2e/test_api.py tests/e2e/test_api_phone.py
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
@@ -18,10 +20,10 @@ demo: .venv/.members ## A call of four utterances with a booking bot, on this ma
 	@$(BIN)/callbot demo
 
 test: .venv/.members ## All tests
-	@echo "Members, on two cores …"
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(MEMBERS:%=%/tests) $(PYTEST_ARGS:%=%-members.xml)
+	@echo "Members, and what has a platform of its own …"
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(MEMBERS:%=%/tests) $(APART) $(PYTEST_ARGS:%=%-members.xml)
 	@echo "The platform as a whole …"
-	@$(BIN)/python -m pytest tests $(PYTEST_ARGS:%=%-whole.xml)
+	@$(BIN)/python -m pytest tests $(APART:%=--ignore=%) $(PYTEST_ARGS:%=%-whole.xml)
 
 check: .venv/.members ## Format, lint, types, generated files: seconds
 	@echo "Checking format and lint …"

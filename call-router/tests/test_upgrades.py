@@ -137,7 +137,7 @@ async def test_what_has_been_asked_is_answered_before_a_replica_goes(
         bot = await new_bot(gateway, "alice")
         mongo.send(signal.SIGSTOP)
         question = BotRef(credential=as_user("alice"), bot_id=bot.id)
-        asked = [asyncio.create_task(gateway.ask(BOT_GET, question, timeout_s=5)) for _ in range(5)]
+        asked = [asyncio.create_task(gateway.ask(BOT_GET, question, timeout_s=3)) for _ in range(5)]
         await gateway.flush()
         going = asyncio.create_task(leaving.aclose())
         await asyncio.wait({going}, timeout=0.3)
