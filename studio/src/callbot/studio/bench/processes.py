@@ -81,10 +81,14 @@ def print_course(course: Sequence[Moment]) -> list[str]:
     print(f"{'process':20} {'KiB a minute':>13} {'worst p99 of the loop, ms':>26}")
     for name in course[-1].processes:
         moments = [moment for moment in course if name in moment.processes]
-        lags = [moment.processes[name].lag_p99_ms or 0.0 for moment in moments]
+        told = (moment.processes[name].lag_p99_ms for moment in moments)
+        lags = [lag_ms for lag_ms in told if lag_ms is not None]
         slope = slope_kib_per_minute(moments, name) if took_s >= SLOPE_WORTH_TELLING_S else None
-        print(f"{name:20} {'' if slope is None else f'{slope:+.0f}':>13} {max(lags):26.1f}")
-        if name.startswith("gateway") and max(lags) >= LAG_MS:
+        print(
+            f"{name:20} {'' if slope is None else f'{slope:+.0f}':>13}"
+            f" {f'{max(lags):.1f}' if lags else '':>26}"
+        )
+        if name.startswith("gateway") and lags and max(lags) >= LAG_MS:
             wrong.append(f"{name} was {max(lags):.1f} ms late (p99 of a minute)")
     return wrong
 
