@@ -12,6 +12,7 @@ from callbot.call_router.routing import Routing
 from callbot.call_router.settings import Settings
 from callbot.call_router.stores import Stores
 from callbot.call_router.tokens import CallTokens
+from callbot.call_router.voices import Voices
 from callbot.runtime.bus import Bus
 from callbot.runtime.keyring import KeyRing
 from callbot.schemas.bots import Bot
@@ -150,10 +151,11 @@ async def test_a_call_that_goes_when_its_stream_does_not_come_is_closed_by_twili
 
 
 async def test_others_may_have_its_place_by_now(
-    stores: Stores, settings: Settings, database: Any, bot: Bot
+    stores: Stores, settings: Settings, gateway: Bus, bot: Bot
 ) -> None:
     limited = settings_with(settings, calls_at_once=1)
-    routing = Routing(stores, Accounts(stores, limited), CallTokens(KeyRing.random()), limited)
+    voice_status = Voices(gateway).status_in_call
+    routing = Routing(stores, Accounts(stores, limited), CallTokens(KeyRing.random()), voice_status, limited)
 
     def asked() -> RouteCall:
         return RouteCall(request=UNSIGNED, bot_id=bot.id, call_id=new_call_id())
