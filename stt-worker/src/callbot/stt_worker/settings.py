@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from callbot.runtime.settings import ServiceSettings
-from callbot.stt_worker.end_of_turn import QUIET_MS
+from callbot.stt_worker.end_of_turn import STAYED_MS
 
 
 class Settings(ServiceSettings):
@@ -14,7 +14,7 @@ class Settings(ServiceSettings):
     """The recogniser, by the name of its entry point in `callbot.stt`."""
     vad: Literal["silero", "energy"] = "silero"
     """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
-    end_silence_ms: int = Field(500, gt=QUIET_MS, le=5000)
+    end_silence_ms: int = Field(500, gt=STAYED_MS, le=5000)
     """A turn is over after this much silence when it has no words: nothing was understood, or it broke."""
     prosody: Literal["auto", "smart-turn", "off"] = "auto"
     """`auto`: Smart Turn where it is installed."""
