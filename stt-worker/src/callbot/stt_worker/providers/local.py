@@ -33,6 +33,9 @@ from callbot.stt_worker.settings import Settings
 FRAME_SAMPLES: Final = 80
 """Whisper's hop of 10 ms."""
 WINDOW_FRAMES: Final = 1000
+SHORT_WINDOW_FRAMES: Final = 600
+"""As good on a line that is silent between words, and a quarter faster; with noise it is much worse."""
+SILENT_LINE_DBFS: Final = -63.0
 WIDER_FRAMES: Final = 1500
 LONGEST_FRAMES: Final = 3000
 MARGIN_FRAMES: Final = 60
@@ -108,7 +111,8 @@ class WhisperModel:
         return " ".join(piece for piece in pieces if piece)
 
     def _piece(self, samples: FloatSamples, utterance: Utterance) -> str:
-        first = self.decode(samples, utterance, at_least=WINDOW_FRAMES)
+        window = SHORT_WINDOW_FRAMES if is_silent_line(samples) else WINDOW_FRAMES
+        first = self.decode(samples, utterance, at_least=window)
         if first.is_silence or not first.doubtful:
             return first.text if first.is_speech else ""
         second = self.decode(samples, utterance, at_least=WIDER_FRAMES)
@@ -202,6 +206,15 @@ class LocalRecognizer:
             return self._model.words_of(utterance)
         finally:
             del self._begun_s[run]
+
+
+def is_silent_line(samples: FloatSamples) -> bool:
+    """Is there next to nothing where nobody speaks? By the quietest tenth of its blocks of 20 ms."""
+    blocks = samples[: len(samples) // 160 * 160].reshape(-1, 160)
+    if not len(blocks):
+        return True
+    quiet = np.sort(np.mean(blocks**2, axis=1))[len(blocks) // 10]
+    return bool(10 * np.log10(quiet + 1e-10) < SILENT_LINE_DBFS)
 
 
 def split_at_pauses(samples: FloatSamples) -> list[FloatSamples]:
