@@ -8,7 +8,8 @@ import pytest
 
 from callbot.runtime.errors import SettingsError
 from callbot.schemas.text_audio import audible
-from callbot.stt_worker.providers.local import LocalRecognizer, _once, _repeats, split_at_pauses
+from callbot.stt_worker.providers import circles
+from callbot.stt_worker.providers.local import LocalRecognizer, split_at_pauses
 from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer, provider_named
 from callbot.stt_worker.settings import Settings
 
@@ -116,8 +117,8 @@ def test_long_audio_is_cut_where_it_is_quietest() -> None:
     ],
 )
 def test_circles(tokens: tuple[int, ...], times: int, once: tuple[int, ...]) -> None:
-    assert _repeats(tokens) == times
-    assert _once(tokens) == once
+    assert circles.repeats(tokens) == times
+    assert circles.once(tokens) == once
 
 
 async def test_scripted_reads_what_the_audio_carries() -> None:
@@ -136,3 +137,19 @@ async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be used"):
         async with LocalRecognizer.open(Settings(stt_model=tmp_path)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("text", "anew"),
+    [
+        ("can we sit outside if the weather is good can we sit outside if the", True),
+        ("yes that would be great yes that would be great", True),
+        ("no no no", False),
+        ("yes please yes please", False),
+        ("is it good is it", False),
+        ("", False),
+        ("my name is anna my name is anna", True),
+    ],
+)
+def test_a_decode_that_begins_anew_is_doubtful(text: str, anew: bool) -> None:
+    assert circles.begins_anew(text.split()) is anew
