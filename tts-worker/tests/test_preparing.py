@@ -84,6 +84,7 @@ class Call:
         self.call_id = next(CALL_IDS)
         self.heard: dict[tuple[int, int], bytes] = {}
         self.ended: set[tuple[int, int]] = set()
+        self.prepared: set[tuple[int, int]] = set()
         self._news = asyncio.Event()
 
     async def begin(self) -> None:
@@ -126,6 +127,8 @@ class Call:
         key = (audio.turn, audio.sentence)
         assert len(self.heard.get(key, b"")) == audio.offset
         self.heard[key] = self.heard.get(key, b"") + audio.payload
+        if audio.prepared:
+            self.prepared.add(key)
         if audio.total is not None:
             assert audio.total == len(self.heard[key])
             self.ended.add(key)
@@ -160,6 +163,7 @@ async def test_a_prepared_sentence_is_synthesised_once_and_not_heard_before_it_i
     assert call.heard == {}
     await call.say(TEXT.replace(" ", "\n"))
     assert await call.whole() == audible(TEXT, MS)
+    assert call.prepared == {(1, 0)}
     assert voice.asked == [(TEXT, False)]
     await call.end()
     while not (said := [r for r in caplog.records if r.msg == "sentences were prepared"]):
@@ -202,6 +206,7 @@ async def test_another_sentence_throws_it_away(call: Call, voice: Watched) -> No
     assert await call.whole() == audible(OTHER, MS)
     await call.say(TEXT, sentence=1)
     assert await call.whole(sentence=1) == audible(TEXT, MS)
+    assert call.prepared == set()
     assert voice.asked == [(TEXT, False), (OTHER, True), (TEXT, True)]
 
 
