@@ -9,12 +9,17 @@ UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
 PYTEST_ARGS ?=
 EXAMPLES ?= 100
+# Images: who builds and runs them, on what, and flags of `build` (k8s/images/build.py).
+ENGINE ?= $(shell command -v podman || command -v docker)
+BASE_IMAGE ?=
+BUILD_FLAGS ?=
+IMAGES = $(PYTHON) k8s/images/build.py --engine "$(ENGINE)" --base "$(BASE_IMAGE)" --flags="$(BUILD_FLAGS)"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-api check-k8s format lock
+.PHONY: help demo test check check-api check-k8s images test-images test-containers format lock
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-15s %s\n' "$$name" "$$what"; done
 
 demo: .venv/.members ## A call of four utterances with a booking bot, on this machine
 	@$(BIN)/callbot demo
@@ -23,7 +28,7 @@ test: .venv/.members ## All tests
 	@echo "Members, and what has a platform of its own …"
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(MEMBERS:%=%/tests) $(APART) $(PYTEST_ARGS:%=%-members.xml)
 	@echo "The platform as a whole …"
-	@$(BIN)/python -m pytest tests $(APART:%=--ignore=%) $(PYTEST_ARGS:%=%-whole.xml)
+	@$(BIN)/python -m pytest tests $(APART:%=--ignore=%) --ignore=tests/containers $(PYTEST_ARGS:%=%-whole.xml)
 
 check: .venv/.members ## Format, lint, types, generated files: seconds
 	@echo "Checking format and lint …"
@@ -35,6 +40,7 @@ check: .venv/.members ## Format, lint, types, generated files: seconds
 	@$(BIN)/python -m callbot.schemas.asyncapi --check
 	@$(BIN)/python -m callbot.gateway.api.openapi --check
 	@$(BIN)/python -m callbot.schemas.permissions --check
+	@$(BIN)/python k8s/images/packages.py --check
 
 check-api: .venv/.members ## The API against its documents, with node and npm; EXAMPLES=100 for each operation
 	@$(BIN)/python tests/api/check_api.py --examples $(EXAMPLES) $(SEED:%=--seed %) $(AUTH:%=--auth %)
@@ -42,6 +48,18 @@ check-api: .venv/.members ## The API against its documents, with node and npm; E
 check-k8s: .venv-k8s/.tools ## Manifests, skaffold.yaml and Dockerfile, without a cluster
 	@echo "Checking k8s/ …"
 	@.venv-k8s/bin/python k8s/checks/check.py
+
+images: ## The services' images, with podman or docker; BASE_IMAGE=, BUILD_FLAGS=
+	@$(IMAGES)
+
+test-images: images .venv/.members .venv-k8s/.tools ## A call through the images, each in a locked container
+	@$(IMAGES) callbot-servers=studio:embedded
+	@$(BIN)/python -m tests.containers.try_images --engine "$(ENGINE)"
+
+# By a Docker API (DOCKER_HOST); Podman's: `podman system service --time=0 unix:///run/podman.sock &`, then
+# DOCKER_HOST=unix:///run/podman.sock TESTCONTAINERS_RYUK_DISABLED=true
+test-containers: .venv/.members ## Integration tests against NATS and MongoDB in containers
+	@$(BIN)/python -m pytest -p tests.containers.in_containers call-router/tests runtime/tests tests/integration
 
 format: .venv/.members ## Bring the code into shape
 	@$(BIN)/ruff check --quiet --fix .
@@ -55,6 +73,8 @@ lock: .venv/.uv ## Write requirements.lock anew from every pyproject.toml; UPGRA
 	  $(MEMBERS:%=--no-emit-package callbot-%) $(UPGRADE) --output-file build/requirements.lock
 	@awk "/^[^ ]/ {keep = !/sys_platform == 'never'/} keep" build/requirements.lock > requirements.lock
 	@echo "requirements.lock holds $$(grep -c '^[a-z]' requirements.lock) packages"
+	@$(MAKE) --no-print-directory .venv/.members
+	@$(BIN)/python k8s/images/packages.py
 
 .venv/.members: .venv/.dependencies $(MEMBERS:%=%/pyproject.toml)
 	@echo "Installing the members of the workspace …"
