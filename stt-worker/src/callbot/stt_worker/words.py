@@ -21,7 +21,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 BACKCHANNELS: Final = _words(
-    "ah aha alright cool exactly fine good great huh oh ok okay right sure uh uhhuh um wow yeah yep yes yup"
+    "ah aha alright cool em exactly fine good great huh oh ok okay right sure uh uhhuh um wow yeah yep yes "
+    "yup"
 )
 """What listeners say without wanting the floor (Ward and Tsukahara 2000, "Prosodic features which cue
 back-channel responses"); the answer to a question is one of them too: who is speaking decides."""
@@ -74,12 +75,12 @@ _TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*", re.IGNORECASE)
 
 
 def is_backchannel(text: str) -> bool:
-    """Nothing but "mm-hm", "yeah", "okay"."""
+    """Nothing but "mm-hm", "yeah", "okay". A recogniser may spell a hum by its sound: "M-H-N."."""
     words = [re.sub(r"[^a-z]", "", word) for word in text.lower().split()]
     words = [word for word in words if word]
     if " ".join(words).startswith(PHRASES_OF_A_BACKCHANNEL):
         words = words[2:] or ["ok"]
-    hummed = [word in BACKCHANNELS or not word.strip("hm") for word in words]
+    hummed = [word in BACKCHANNELS or not word.strip("hmn") for word in words]
     return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(hummed)
 
 
