@@ -44,7 +44,7 @@ class PieceSender:
         self._room = asyncio.Semaphore(SENT_AT_ONCE)
 
     async def send(self, piece: RecordingPiece) -> None:
-        """Raises BusError, ConnectionError: it is not stored, as far as anybody knows."""
+        """Raises BusError: it is not stored, as far as anybody knows."""
         async with self._room:
             await self._bus.remember(
                 RECORDING_PIECE,
@@ -224,8 +224,7 @@ class CallRecording:
     async def _send(self, piece: RecordingPiece) -> None:
         try:
             await self._sender.send(piece)
-        except (BusError, ConnectionError) as e:
-            # nats-py lets the socket's own error through when a link breaks while it is written to.
+        except BusError as e:
             log.debug("a piece waits", extra={"call_id": piece.call_id, "reason": str(e)})
             await asyncio.sleep(AGAIN_AFTER_S)
             return
