@@ -168,6 +168,8 @@ class LiveCall:
             return
         if frames := self._frames.cut(payload, now_ms):
             if self._recording:
+                if self._recording.awaits_notice:
+                    self._recording.bot_said(self.conversation.speech.heard())
                 self._recording.heard(b"".join(frame.payload for frame in frames))
             await self._hand_over.feed_ears()
 

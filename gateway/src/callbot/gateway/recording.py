@@ -156,6 +156,10 @@ class CallRecording:
         self._over = self._lossy = False
         self._unheard_notice = brief.phrases.recorded or ""
 
+    @property
+    def awaits_notice(self) -> bool:
+        return bool(self._unheard_notice)
+
     def bot_said(self, words: str) -> None:
         """And the caller has heard it."""
         if self._unheard_notice in words:
