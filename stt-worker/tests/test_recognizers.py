@@ -160,8 +160,8 @@ def test_a_decode_that_begins_anew_is_doubtful(text: str, anew: bool) -> None:
     [
         ("And make them.", -0.9, True),
         ("Hold on.", -0.3, False),
-        ("Maybe.", -1.1, False),
-        ("Amen.", -1.3, True),
+        ("Maybe.", -0.9, False),
+        ("Amen.", -1.1, True),
     ],
 )
 def test_words_found_in_a_hum_are_hardly_believed(text: str, score: float, doubted: bool) -> None:

@@ -11,7 +11,7 @@ from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.speech import SpeechVerdict, TurnEnded
 from callbot.schemas.subjects import TURN_ENDED
 from callbot.stt_worker.end_of_turn import Ended
-from callbot.stt_worker.words import is_backchannel
+from callbot.stt_worker.words import is_backchannel, wants_the_floor
 
 REAL_SPEECH_MS: Final = 600
 """Less voice than this without words is noise: a cough lasts 300 to 500 ms."""
@@ -28,7 +28,7 @@ class Decoded:
 
     @property
     def is_no_interruption(self) -> bool:
-        return self.doubted or is_backchannel(self.text)
+        return is_backchannel(self.text) or (self.doubted and not wants_the_floor(self.text))
 
 
 @dataclass(frozen=True, slots=True)

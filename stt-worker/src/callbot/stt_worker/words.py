@@ -29,6 +29,9 @@ back-channel responses"); the answer to a question is one of them too: who is sp
 PHRASES_OF_A_BACKCHANNEL: Final = ("all right", "got it", "i see")
 WORDS_OF_A_BACKCHANNEL: Final = 3
 
+WANTS_THE_FLOOR: Final = _words("excuse hello hold no not question sorry stop wait")
+"""In however short a sound, and however unsure the recogniser is of it."""
+
 NEVER_LAST: Final = _words(
     "a an and because but er every i i'd i'll i'm i've if it's its my or our than the their there's they're "
     "to uh um unless very we'd we'll we're we've whether while your you're"
@@ -82,6 +85,10 @@ def is_backchannel(text: str) -> bool:
         words = words[2:] or ["ok"]
     hummed = [word in BACKCHANNELS or not word.strip("hmn") for word in words]
     return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(hummed)
+
+
+def wants_the_floor(text: str) -> bool:
+    return any(re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split())
 
 
 def completeness(text: str, language: str = "en-US") -> Completeness:

@@ -77,7 +77,7 @@ class Hypothesis:
     @property
     def hardly_believed(self) -> bool:
         """Whisper finds words in a hum. Measured on hums and on short answers of one voice."""
-        return self.score < (-1.2 if len(self.text.split()) == 1 else -0.8)
+        return self.score < (-0.95 if len(self.text.split()) == 1 else -0.6)
 
     @property
     def is_speech(self) -> bool:
