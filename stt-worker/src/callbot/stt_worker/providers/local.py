@@ -34,10 +34,10 @@ from callbot.stt_worker.settings import Settings
 FRAME_SAMPLES: Final = 80
 """Whisper's hop of 10 ms."""
 WINDOW_FRAMES: Final = 1000
-SHORT_WINDOW_FRAMES: Final = 800
+SHORT_WINDOW_FRAMES: Final = 700
 """As good on a line that is silent between words, and faster; with noise it is worse."""
 SILENT_LINE_DBFS: Final = -63.0
-SHORT_SAMPLES: Final = int(1.6 * SAMPLE_RATE_HZ)
+SHORT_SAMPLES: Final = int(1.2 * SAMPLE_RATE_HZ)
 """Its lead included. One word alone is understood much better in the widest window."""
 WIDER_FRAMES: Final = 1500
 LONGEST_FRAMES: Final = 3000
