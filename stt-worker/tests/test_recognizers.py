@@ -9,8 +9,8 @@ import pytest
 from callbot.runtime.errors import SettingsError
 from callbot.schemas.text_audio import audible
 from callbot.stt_worker.providers import circles
-from callbot.stt_worker.providers.local import LocalRecognizer, split_at_pauses
-from callbot.stt_worker.recognizer import Recognizer, Utterance, open_recognizer, provider_named
+from callbot.stt_worker.providers.local import Hypothesis, LocalRecognizer, split_at_pauses
+from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance, open_recognizer, provider_named
 from callbot.stt_worker.settings import Settings
 
 
@@ -153,3 +153,25 @@ async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
 )
 def test_a_decode_that_begins_anew_is_doubtful(text: str, anew: bool) -> None:
     assert circles.begins_anew(text.split()) is anew
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "doubted"),
+    [
+        ("And make them.", -0.9, True),
+        ("Hold on.", -0.3, False),
+        ("Maybe.", -0.9, False),
+        ("Amen.", -1.1, True),
+    ],
+)
+def test_words_found_in_a_hum_are_hardly_believed(text: str, score: float, doubted: bool) -> None:
+    assert Hypothesis(text, score, no_speech=0.3, tokens=(1, 2), cut=False).hardly_believed is doubted
+
+
+async def test_short_answers_are_understood(
+    local: Recognizer, say: Callable[[list[str]], list[bytes]]
+) -> None:
+    said = ["Hold on.", "Not that.", "Thank you.", "Never mind.", "Who is this?"]
+    heard = [await local.transcribe(Utterance(b"\xff" * 2400 + audio[:9600])) for audio in say(said)]
+    assert not any(isinstance(text, Doubted) for text in heard)
+    assert [words(text) for text in heard] == [words(text) for text in said]

@@ -70,7 +70,7 @@ class Watched(ScriptedSynthesizer):
 
     async def until(self, *closed: str, asked: int = 0) -> None:
         async with asyncio.timeout(WITHIN_S):
-            while self.closed != list(closed) or len(self.asked) < asked:
+            while sorted(self.closed) != sorted(closed) or len(self.asked) < asked:
                 self.news.clear()
                 await self.news.wait()
 
@@ -95,9 +95,8 @@ class Call:
         await self.gateway.ask(MOUTH_OFFER, offer, timeout_s=WITHIN_S)
 
     async def prepare(self, text: str, number: int = 1) -> None:
-        await self.mind.tell(
-            SENTENCE_PREPARE, PrepareSentence(number=number, text=text), call_id=self.call_id
-        )
+        sentence = PrepareSentence(number=number, text=text)
+        await self.mind.tell(SENTENCE_PREPARE, sentence, call_id=self.call_id)
 
     async def say(self, text: str, turn: int = 1, sentence: int = 0) -> None:
         asked = SaySentence(epoch=EPOCH, turn=turn, sentence=sentence, text=text)
@@ -107,8 +106,7 @@ class Call:
         await self.gateway.tell(TURN_CANCELLED, TurnCancelled(number=number), call_id=self.call_id)
 
     async def end(self) -> None:
-        over = CallOver(call_id=self.call_id, generation=9)
-        await self.gateway.tell(CALL_OVER, over, call_id=self.call_id)
+        await self.gateway.tell(CALL_OVER, CallOver(call_id=self.call_id, generation=9), call_id=self.call_id)
 
     async def whole(self, turn: int = 1, sentence: int = 0) -> bytes:
         await self._until(lambda: (turn, sentence) in self.ended)
@@ -127,8 +125,7 @@ class Call:
         key = (audio.turn, audio.sentence)
         assert len(self.heard.get(key, b"")) == audio.offset
         self.heard[key] = self.heard.get(key, b"") + audio.payload
-        if audio.prepared:
-            self.prepared.add(key)
+        self.prepared |= {key} if audio.prepared else set()
         if audio.total is not None:
             assert audio.total == len(self.heard[key])
             self.ended.add(key)
@@ -292,9 +289,7 @@ async def test_a_claimed_one_that_still_waits_ends_with_its_turn(call: Call, voi
     await voice.until(asked=2)
     await call.say(TEXT, turn=2)
     await call.cancel(2)
-    async with asyncio.timeout(WITHIN_S):
-        while set(voice.closed) != {OTHER, TEXT}:
-            await asyncio.sleep(0.01)
+    await voice.until(OTHER, TEXT, asked=2)
 
 
 async def test_after_the_call_nothing_is_left(call: Call, voice: Watched) -> None:

@@ -218,6 +218,8 @@ class Stream:
     max_bytes: int
     until_taken: bool = False
     """What a consumer has taken is gone (a work queue), and what is new is refused while it is full."""
+    dispensable: bool = False
+    """Calls can be held without it."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,9 @@ class Bucket:
     readers: frozenset[str]
     ttl_s: int
     max_bytes: int
+    forgets_oldest: bool = False
+    """While it is full; else what is new is refused."""
+    dispensable: bool = False
 
 
 CALL_EVENTS: Final = Stream(
@@ -250,6 +255,7 @@ RECORDINGS: Final = Stream(
     max_age_s=24 * 3600,
     max_bytes=1024 * 1024 * 1024,
     until_taken=True,
+    dispensable=True,
 )
 CALLS: Final = Bucket(
     name="calls",
@@ -282,6 +288,8 @@ PHRASES: Final = Bucket(
     readers=frozenset({"gateway", "tts-worker"}),
     ttl_s=30 * 24 * 3600,
     max_bytes=512 * 1024 * 1024,
+    forgets_oldest=True,
+    dispensable=True,
 )
 STREAMS: Final = (CALL_EVENTS, RECORDINGS)
 BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES)

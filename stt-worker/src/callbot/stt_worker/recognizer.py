@@ -24,6 +24,12 @@ class Utterance:
     """Words to expect."""
 
 
+class Doubted(str):
+    """Words of a short sound that the recogniser itself hardly believes: they do not interrupt the bot."""
+
+    __slots__ = ()
+
+
 class Recognizer(Protocol):
     @property
     def working(self) -> bool:
@@ -34,7 +40,7 @@ class Recognizer(Protocol):
         """How many more utterances would be begun at once: what is not needed may wait for better times."""
 
     async def transcribe(self, utterance: Utterance) -> str:
-        """Its words, empty when there are none. Cancellable at any time. Raises ProviderError."""
+        """Its words, maybe `Doubted`; empty: there are none. May be cancelled. Raises ProviderError."""
 
 
 class RecognizerProvider(Protocol):

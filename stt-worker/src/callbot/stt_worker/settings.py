@@ -26,8 +26,8 @@ class Settings(ServiceSettings):
     """Longer speech is ended by force."""
     room: int = Field(64, ge=1)
     """How many calls this worker hears at once."""
-    decode_deadline_s: float = Field(3.0, gt=0)
-    """After the end of a turn its text is waited for so long."""
+    decode_deadline_s: float = Field(2.0, gt=0)
+    """After the last word its text is waited for so long; then the gateway apologises."""
     stt_model: Path | None = None
     """A directory with a CTranslate2 Whisper model; by default the packaged tiny.en."""
     stt_workers: int = Field(2, ge=1)

@@ -11,7 +11,7 @@ from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.speech import SpeechVerdict, TurnEnded
 from callbot.schemas.subjects import TURN_ENDED
 from callbot.stt_worker.end_of_turn import Ended
-from callbot.stt_worker.words import is_backchannel
+from callbot.stt_worker.words import is_backchannel, wants_the_floor
 
 REAL_SPEECH_MS: Final = 600
 """Less voice than this without words is noise: a cough lasts 300 to 500 ms."""
@@ -23,6 +23,12 @@ class Decoded:
     text: str
     stt_ms: float
     error: str = ""
+    doubted: bool = False
+    """The recogniser hardly believes it."""
+
+    @property
+    def is_no_interruption(self) -> bool:
+        return is_backchannel(self.text) or (self.doubted and not wants_the_floor(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,10 @@ class TurnReports:
                 self._settled()
 
     async def _text_of(self, turn: Turn) -> Decoded:
+        """Within the deadline from the last word on: until it is reported nobody else fills the silence."""
+        silent_s = (turn.ended.ended_at_ms - turn.ended.speech_ended_at_ms) / 1000
         try:
-            return await asyncio.wait_for(turn.decoding, self._deadline_s)
+            return await asyncio.wait_for(turn.decoding, max(0.0, self._deadline_s - silent_s))
         except TimeoutError:
             log.warning("the text came too late", extra={"call_id": self._lease.call_id})
             return Decoded("", self._deadline_s * 1000, "stt_timeout")
@@ -99,6 +107,6 @@ class TurnReports:
 
 def _verdict(ended: Ended, decoded: Decoded) -> SpeechVerdict:
     if decoded.text:
-        return SpeechVerdict.BACKCHANNEL if is_backchannel(decoded.text) else SpeechVerdict.SPEECH
+        return SpeechVerdict.BACKCHANNEL if decoded.is_no_interruption else SpeechVerdict.SPEECH
     short = ended.voiced_ms < REAL_SPEECH_MS
     return SpeechVerdict.NOISE if short and not decoded.error else SpeechVerdict.SPEECH

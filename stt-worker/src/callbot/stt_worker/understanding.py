@@ -40,10 +40,10 @@ from callbot.stt_worker.end_of_turn import (
 from callbot.stt_worker.interims import EVERY_MS, FIRST_AFTER_MS, InterimBudget
 from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
-from callbot.stt_worker.recognizer import Recognizer, Utterance
+from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance
 from callbot.stt_worker.spoken import Spoken, Weighing
 from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
-from callbot.stt_worker.words import Completeness, completeness, is_backchannel
+from callbot.stt_worker.words import Completeness, completeness
 
 WORDS_OF_SPEECH: Final = 2
 """In an interim transcript; one word may be made up from half a cough."""
@@ -234,7 +234,7 @@ class Understanding:
             return
         if not decoded.text:
             verdict = SpeechVerdict.NOISE
-        elif is_backchannel(decoded.text):
+        elif decoded.is_no_interruption:
             verdict = SpeechVerdict.BACKCHANNEL
         else:
             verdict = SpeechVerdict.SPEECH
@@ -253,12 +253,13 @@ class Understanding:
         self._tell(SPEECH_JUDGED, judged)
 
     async def _interim(self, spoken: Spoken, heard: bytes) -> None:
-        text = (await self._transcribed(heard)).text
+        heard_so_far = await self._transcribed(heard)
+        text = heard_so_far.text
         if not text or spoken.over:
             return
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
-        if len(text.split()) >= WORDS_OF_SPEECH and not is_backchannel(text):
+        if len(text.split()) >= WORDS_OF_SPEECH and not heard_so_far.is_no_interruption:
             self._judged(spoken, SpeechVerdict.SPEECH, None)
 
     async def _transcribed(self, heard: bytes) -> Decoded:
@@ -272,7 +273,8 @@ class Understanding:
         except Exception:
             log.exception("the recogniser broke", extra={"call_id": self._lease.call_id})
             error = "stt_broken"
-        return Decoded(text, (time.perf_counter() - begun_s) * 1000, error)
+        doubted = isinstance(text, Doubted)
+        return Decoded(str(text), (time.perf_counter() - begun_s) * 1000, error, doubted)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
