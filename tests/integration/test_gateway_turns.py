@@ -71,6 +71,7 @@ async def test_a_greeting_that_is_not_there_is_said_by_the_mouth(stage: Stage) -
     await stage.until(lambda: bool(stage.all_of(SaySentence)))
     await stage.says(0, b"\x33" * 800)
     await stage.until(lambda: stage.sent == b"\x33" * 800)
+    assert [said.text for said in stage.all_of(SaySentence) if isinstance(said, SaySentence)] == ["Good day!"]
 
 
 async def test_a_turn_is_foreseen_withdrawn_foreseen_again_and_opened(stage: Stage) -> None:
