@@ -283,7 +283,15 @@ PHRASES: Final = Bucket(
     ttl_s=30 * 24 * 3600,
     max_bytes=512 * 1024 * 1024,
 )
+BREAKERS: Final = Bucket(
+    name="breakers",
+    creator="call-router",
+    writers=frozenset({"stt-worker", "dialog-worker", "tts-worker"}),
+    readers=frozenset({"stt-worker", "dialog-worker", "tts-worker"}),
+    ttl_s=120,
+    max_bytes=4 * 1024 * 1024,
+)
 STREAMS: Final = (CALL_EVENTS, RECORDINGS)
-BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES)
+BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES, BREAKERS)
 
 OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}

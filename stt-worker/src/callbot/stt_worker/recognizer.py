@@ -1,12 +1,13 @@
 """What every recogniser does, and how one is found by its name."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Final, Protocol, cast
 
 from callbot.runtime.errors import SettingsError
+from callbot.schemas.audio import BYTES_PER_MS
 from callbot.stt_worker.settings import Settings
 
 GROUP: Final = "callbot.stt"
@@ -22,6 +23,12 @@ class Utterance:
     """A BCP 47 tag."""
     hints: tuple[str, ...] = ()
     """Words to expect."""
+    from_ms: int = 0
+    """Where it lies in the caller's stream."""
+
+    @property
+    def to_ms(self) -> int:
+        return self.from_ms + len(self.audio) // BYTES_PER_MS
 
 
 class Recognizer(Protocol):
@@ -37,10 +44,38 @@ class Recognizer(Protocol):
         """Its words, empty when there are none. Cancellable at any time. Raises ProviderError."""
 
 
+class SpeechStream(Protocol):
+    """One call's connection to a vendor that listens while the caller speaks. Positions are of the call."""
+
+    def hear(self, from_ms: int, audio: bytes) -> None:
+        """Mu-law of the call in order, silence too. Never blocks; what the vendor is too slow for waits."""
+
+    async def words(self, from_ms: int, to_ms: int) -> str:
+        """The final words of that stretch, which has been heard: the vendor is asked to settle them now.
+
+        Cancellable at any time. Raises ProviderError, also when the connection is lost.
+        """
+
+    def so_far(self, from_ms: int) -> str:
+        """The words since then that the vendor has told without being asked; they may change."""
+
+    def says_over(self, from_ms: int) -> bool | None:
+        """The vendor's own opinion: is the turn that began there over? None: it has none."""
+
+
+class StreamingRecognizer(Protocol):
+    @property
+    def working(self) -> bool:
+        """False: it has no prospect of hearing anything."""
+
+    def stream(self, language: str, hints: Sequence[str]) -> AbstractAsyncContextManager[SpeechStream]:
+        """Opened when a call begins. Raises ProviderError."""
+
+
 class RecognizerProvider(Protocol):
     """What an entry point of the group names."""
 
-    def open(self, settings: Settings) -> AbstractAsyncContextManager[Recognizer]:
+    def open(self, settings: Settings) -> AbstractAsyncContextManager[Recognizer | StreamingRecognizer]:
         """Ready to transcribe at once: models are loaded and warm. Raises SettingsError."""
 
 
@@ -59,4 +94,4 @@ def provider_named(name: str) -> RecognizerProvider:
 @asynccontextmanager
 async def open_recognizer(settings: Settings) -> AsyncIterator[Recognizer]:
     async with provider_named(settings.stt).open(settings) as recognizer:
-        yield recognizer
+        yield cast(Recognizer, recognizer)

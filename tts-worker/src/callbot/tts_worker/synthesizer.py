@@ -41,6 +41,9 @@ class Synthesizer(Protocol):
     def voices(self) -> Sequence[VoiceInfo]:
         """What it can speak with now; asked from time to time, so quick."""
 
+    async def warm(self, voice: Voice) -> None:
+        """A call with this voice begins: its id is looked up, its connection opened. Raises nothing."""
+
     def speak(self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR) -> AsyncGenerator[bytes, None]:
         """8,000 bytes of mu-law a second, in chunks of any size, as soon as they exist.
 
