@@ -104,6 +104,18 @@ async def test_a_call_knows_whether_its_bots_voice_works(gateway: Bus, tts: Bus,
         assert (brief.voice, brief.voice_status) == (voice, status)
 
 
+async def test_a_voice_is_known_by_its_vendors_id_as_well(tts: Bus, bus: Bus) -> None:
+    by_id = VoiceInfo(
+        voice="elevenlabs:emma", provider="elevenlabs", name="emma", language="en-US", id="21m00T"
+    )
+    await (await tts.bucket(VOICES)).put("w-1", WorkerVoices(voices=[by_id, info("piper:joe")]).encode())
+    voices = Voices(bus)
+    assert await voices.works("elevenlabs:emma") and await voices.works("elevenlabs:21m00T")
+    assert await voices.status_in_call("elevenlabs:21m00T") is VoiceStatus.OK
+    for other in ("elevenlabs:21m00", "polly:21m00T", "piper:"):
+        assert not await voices.works(other)
+
+
 async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path) -> None:
     nats = nats_server(tmp_path)
     nats.start()

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.foreseeing import Thought
-from callbot.dialog_worker.providers.openai_compatible import open_language_model
+from callbot.dialog_worker.model_chain import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.dialog_worker.webhook_door import WebhookDoor
@@ -202,11 +202,11 @@ async def test_a_model_that_fails_loses_no_turn(vendor: Any, customer: Customer,
     vendor.script = [vendor.chunk("Sure. For w")]
     answered = await think()
     assert customer.suggestions == ["Sure."]
-    assert (answered.source, answered.llm_error) == ("webhook", "llm_broken_off: the stream ended early")
+    assert (answered.source, answered.llm_error) == ("webhook", "broken_off: it ended early")
     customer.status = 500
     vendor.refusal = web.json_response({}, status=503)
     answered = await think()
-    assert (answered.source, answered.llm_error) == ("none", "llm_refused: HTTP 503")
+    assert (answered.source, answered.llm_error) == ("none", "unavailable: HTTP 503")
 
 
 async def test_a_talkative_model_is_stopped(vendor: Any, customer: Customer, think: Turn) -> None:

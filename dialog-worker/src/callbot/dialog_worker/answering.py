@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callbot.dialog_worker.foreseeing import Thought
-from callbot.dialog_worker.language_model import LanguageModel
+from callbot.dialog_worker.language_model import LanguageModel, TokensUsed
 from callbot.dialog_worker.prompt import conversation
 from callbot.dialog_worker.sentences import cut
 from callbot.dialog_worker.settings import Settings
@@ -65,11 +65,13 @@ class Answering:
         messages = conversation(
             brief, history, user_text, history_characters=self.settings.history_characters
         )
-        return Suggestion(self.model.reply(messages), max_sentences=limit, on_first=on_first)
+        used: list[TokensUsed] = []
+        pieces = self.model.reply(messages, used.append)
+        return Suggestion(pieces, max_sentences=limit, on_first=on_first, used=used)
 
     async def read_ahead(self, brief: CallBrief) -> None:
-        """Let the model read what all turns of this call begin with, where that is set. Raises nothing."""
-        if self.settings.warms_prompts and brief.suggest is not Suggest.OFF:
+        """Let the model read what all turns of this call begin with, where it wants to. Raises nothing."""
+        if brief.suggest is not Suggest.OFF:
             greeting = [HistoryEntry(role="bot", content=brief.greeting)]
             limit = self.settings.history_characters
             await self.model.read_ahead(conversation(brief, greeting, GREETED, history_characters=limit))

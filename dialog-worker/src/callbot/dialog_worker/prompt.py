@@ -36,7 +36,10 @@ _LANGUAGES = {
 def conversation(
     brief: CallBrief, history: Sequence[HistoryEntry], user_text: str, *, history_characters: int
 ) -> list[ChatMessage]:
-    """The same start in every turn of a call, so that the server's prefix cache holds."""
+    """The same start in every turn of a call and in every call of a bot: so the server's prefix cache holds.
+
+    Nothing that differs between them (a time, a number, who calls) may stand before the words of the caller.
+    """
     return [
         ChatMessage("system", _system(brief)),
         *(
@@ -57,12 +60,19 @@ def _system(brief: CallBrief) -> str:
 
 
 def _newest(history: Sequence[HistoryEntry], characters: int) -> list[HistoryEntry]:
-    """As many whole entries from the end as fit; those without words are left out."""
+    """Whole entries from the end, as many as fit in `characters`; those without words are left out.
+
+    What does not fit goes in large steps: else every turn of a long call would begin differently, and no
+    server's cache would know it. Decided from the first entry on, so each turn decides as the one before.
+    """
     kept: list[HistoryEntry] = []
-    for entry in reversed(history):
-        characters -= len(entry.content)
-        if characters < 0:
-            break
-        if entry.content.strip():
-            kept.append(entry)
-    return kept[::-1]
+    size = 0
+    for entry in history:
+        kept.append(entry)
+        size += len(entry.content)
+        if size > characters:
+            while len(kept) > 1 and size > characters // 2:
+                size -= len(kept.pop(0).content)
+        if size > characters:
+            kept, size = [], 0
+    return [entry for entry in kept if entry.content.strip()]

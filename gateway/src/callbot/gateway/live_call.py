@@ -17,6 +17,7 @@ from callbot.gateway.keypad import Keypad
 from callbot.gateway.memory import EventLog, JournalLost, Journals
 from callbot.gateway.phrases import PhraseLibrary, texts_of
 from callbot.gateway.playout import Playout
+from callbot.gateway.provider_reports import ProviderReports
 from callbot.gateway.recording import CallRecording, PieceSender, RecordedLine
 from callbot.gateway.seating import Beats
 from callbot.gateway.supervision import Supervision
@@ -97,6 +98,7 @@ class LiveCall:
         keep(await bus.answer(TURN_ANSWERED, self._on_turn_answered, **ids))
         keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
         keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
+        keep(await ProviderReports(self._hand_over, self._memory.tell).open(bus, self.brief.call_id))
         self._spawn(self._keep_journal())
         if self._recording:
             self._spawn(self._recording.run())

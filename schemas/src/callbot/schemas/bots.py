@@ -282,6 +282,8 @@ class VoiceInfo(Message):
     provider: str
     name: str
     language: str
+    id: str = ""
+    """The vendor's own; a bot's voice may have it in the place of the name."""
 
 
 class VoiceList(Message):

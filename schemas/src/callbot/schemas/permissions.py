@@ -37,6 +37,7 @@ def permissions(service: str) -> Permissions:
         raise ValueError(f"no such service: {service}")
     spoken = [row.wildcard for row in SUBJECTS if service in row.speakers]
     heard = [row.wildcard for row in SUBJECTS if service in row.listeners]
+    heard += [bucket.wildcard for bucket in BUCKETS if bucket.watched and service in bucket.readers]
     granted: Permissions = {
         "publish": {"allow": sorted({*spoken, *_stream_subjects(service), *_bucket_subjects(service)})},
         "subscribe": {"allow": sorted({*heard, f"_INBOX.{service}.>"})},
@@ -73,7 +74,7 @@ def _bucket_subjects(service: str) -> Iterator[str]:
             yield f"$JS.API.STREAM.INFO.{stream}"
             yield f"$JS.API.STREAM.MSG.GET.{stream}"
         if service in bucket.writers:
-            yield f"$KV.{bucket.name}.>"
+            yield bucket.wildcard
 
 
 def _created(stream: str) -> Iterator[str]:

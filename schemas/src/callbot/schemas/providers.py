@@ -1,4 +1,4 @@
-"""How the providers of a role are, told among the workers of that role."""
+"""How providers are: told among the workers of a role, and to the call that one of them has failed."""
 
 from typing import Literal
 
@@ -17,3 +17,17 @@ class BreakerState(Message):
     reason: str = ""
     """The code of the last error."""
     by: WorkerId
+
+
+class ProviderFellBack(Message):
+    """A provider has failed in this call; another one has done its work, or none. For the call's record."""
+
+    epoch: int
+    stage: Literal["ears", "mind", "mouth"]
+    number: int
+    """Counts this seat's reports from 0: one that is told again is the same."""
+    provider: str
+    reason: str
+    """The error's code."""
+    instead: str = ""
+    """The provider that did the work; empty: none."""

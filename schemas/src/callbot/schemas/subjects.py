@@ -48,6 +48,7 @@ from callbot.schemas.dialog import (
 )
 from callbot.schemas.message import Receipt, Wire
 from callbot.schemas.numbers import Connected, ConnectTwilio, DisconnectNumber, GetNumber, MyNumber
+from callbot.schemas.providers import ProviderFellBack
 from callbot.schemas.recording import CallRecordingPart, RecordingPart, RecordingPiece
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
 from callbot.schemas.speech import (
@@ -159,6 +160,7 @@ TURN_WITHDRAWN  = _tell("turn_withdrawn",  "call.{call_id}.turn.withdrawn",    T
 SENTENCE_PREPARE = _tell("sentence_prepare", "call.{call_id}.sentence.prepare", PrepareSentence,           "dialog-worker -> tts-worker")
 SAY_SENTENCE    = _ask ("say_sentence",    "call.{call_id}.sentence.say",      SaySentence,    Receipt,    "gateway -> tts-worker")
 SENTENCE_FAILED = _ask ("sentence_failed", "call.{call_id}.sentence.failed",   SentenceFailed, Receipt,    "tts-worker -> gateway")
+PROVIDER_FELL_BACK = _ask("provider_fell_back", "call.{call_id}.provider.fell_back", ProviderFellBack, Receipt, f"{WORKERS} -> gateway")
 BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         BotAudio,                   "tts-worker -> gateway")
 
 # Around a call
@@ -230,6 +232,13 @@ class Bucket:
     readers: frozenset[str]
     ttl_s: int
     max_bytes: int
+    watched: bool = False
+    """Its readers are told of each write; they hear also those that compare-and-set refuses."""
+
+    @property
+    def wildcard(self) -> str:
+        """Where each write is published (nats/js/kv.py): this, with the key in the place of `>`."""
+        return f"$KV.{self.name}.>"
 
 
 CALL_EVENTS: Final = Stream(
@@ -290,6 +299,7 @@ BREAKERS: Final = Bucket(
     readers=frozenset({"stt-worker", "dialog-worker", "tts-worker"}),
     ttl_s=120,
     max_bytes=4 * 1024 * 1024,
+    watched=True,
 )
 STREAMS: Final = (CALL_EVENTS, RECORDINGS)
 BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES, BREAKERS)

@@ -1,12 +1,10 @@
-"""What every recogniser does, and how one is found by its name."""
+"""What every recogniser does."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, runtime_checkable
 
-from callbot.runtime.errors import SettingsError
 from callbot.schemas.audio import BYTES_PER_MS
 from callbot.stt_worker.settings import Settings
 
@@ -32,6 +30,8 @@ class Utterance:
 
 
 class Recognizer(Protocol):
+    """Batch: an utterance in, its words out."""
+
     @property
     def working(self) -> bool:
         """False: it is stuck, and so this worker is as good as dead."""
@@ -42,6 +42,14 @@ class Recognizer(Protocol):
 
     async def transcribe(self, utterance: Utterance) -> str:
         """Its words, empty when there are none. Cancellable at any time. Raises ProviderError."""
+
+
+@runtime_checkable
+class WarmedRecognizer(Protocol):
+    """A recogniser that is somewhere else may have this too."""
+
+    async def warm(self) -> None:
+        """A call begins: the connection for its utterances is opened. Raises nothing."""
 
 
 class SpeechStream(Protocol):
@@ -63,6 +71,7 @@ class SpeechStream(Protocol):
         """The vendor's own opinion: is the turn that began there over? None: it has none."""
 
 
+@runtime_checkable
 class StreamingRecognizer(Protocol):
     @property
     def working(self) -> bool:
@@ -72,26 +81,11 @@ class StreamingRecognizer(Protocol):
         """Opened when a call begins. Raises ProviderError."""
 
 
+AnyRecognizer = Recognizer | StreamingRecognizer
+
+
 class RecognizerProvider(Protocol):
     """What an entry point of the group names."""
 
-    def open(self, settings: Settings) -> AbstractAsyncContextManager[Recognizer | StreamingRecognizer]:
+    def open(self, settings: Settings) -> AbstractAsyncContextManager[AnyRecognizer]:
         """Ready to transcribe at once: models are loaded and warm. Raises SettingsError."""
-
-
-def provider_named(name: str) -> RecognizerProvider:
-    """Raises SettingsError with the installed names, or with what a provider lacks."""
-    installed = {e.name: e for e in entry_points(group=GROUP)}
-    if name not in installed:
-        known = ", ".join(sorted(installed)) or "none"
-        raise SettingsError(f"CALLBOT_STT={name} is not installed; installed are: {known}")
-    try:
-        return cast(RecognizerProvider, installed[name].load())
-    except ImportError as e:
-        raise SettingsError(f"CALLBOT_STT={name} needs a package that is missing: {e.name}") from e
-
-
-@asynccontextmanager
-async def open_recognizer(settings: Settings) -> AsyncIterator[Recognizer]:
-    async with provider_named(settings.stt).open(settings) as recognizer:
-        yield cast(Recognizer, recognizer)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from callbot.runtime.errors import ProviderError
 from callbot.runtime.lease import Lease
 from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.message import Message
@@ -28,11 +27,12 @@ from callbot.schemas.subjects import (
     Subject,
 )
 from callbot.stt_worker.audio_ring import AudioRing
+from callbot.stt_worker.call_recognition import CallRecognition
 from callbot.stt_worker.end_of_turn import Began, Ended, EndOfTurn, Happening, Resumed, WentQuiet
 from callbot.stt_worker.interims import EVERY_MS, FIRST_AFTER_MS, InterimBudget
 from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
-from callbot.stt_worker.recognizer import Recognizer, Utterance
+from callbot.stt_worker.recognizer import Utterance
 from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
 from callbot.stt_worker.words import Completeness, completeness, is_backchannel
 
@@ -65,6 +65,9 @@ class _Spoken:
     decoding: asyncio.Task[Decoded] | None = None
     """Of all that was said before the silence that goes on."""
     weighing: _Weighing | None = None
+    weighed: tuple[Completeness, float | None] | None = None
+    """What words and prosody say of the silence that goes on, until the recogniser has its say too."""
+    told_so_far: str = ""
     over: bool = False
 
     @property
@@ -78,7 +81,7 @@ class Understanding:
     def __init__(
         self,
         lease: Lease,
-        recognizer: Recognizer,
+        recognition: CallRecognition,
         prosody: Prosody,
         budget: InterimBudget,
         reports: TurnReports,
@@ -90,7 +93,7 @@ class Understanding:
     ) -> None:
         """`weighed` is called when a silence needs no more thought."""
         self._lease = lease
-        self._recognizer = recognizer
+        self._recognition = recognition
         self._prosody = prosody
         self._budget = budget
         self._reports = reports
@@ -124,11 +127,13 @@ class Understanding:
                 self._ended(happening, audio)
 
     def listen_in(self, now_ms: int, course: EndOfTurn, audio: AudioRing) -> None:
-        """Maybe a transcript of what has been said so far."""
+        """Maybe a transcript of what has been said so far, or the recogniser's word that it is over."""
         spoken = self._spoken
-        if not course.is_speaking or now_ms < spoken.next_interim_ms:
-            return
-        if self._budget.begin(self._recognizer.free_decoders):
+        if not course.is_speaking:
+            self._hear_whether_over(spoken, course, audio)
+        elif (so_far := self._recognition.so_far(spoken.from_ms)) is not None:
+            self._heard_so_far(spoken, so_far)
+        elif now_ms >= spoken.next_interim_ms and self._budget.begin(self._recognition.free_decoders):
             spoken.next_interim_ms = now_ms + EVERY_MS
             interim = self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
             interim.add_done_callback(lambda _: self._budget.end())
@@ -149,8 +154,8 @@ class Understanding:
 
     def _went_quiet(self, quiet: WentQuiet, course: EndOfTurn, audio: AudioRing) -> None:
         spoken, heard = self._spoken, audio.between(quiet.from_ms, quiet.to_ms)
-        spoken.waited_for = "silence"
-        spoken.decoding = self._spawn(self._transcribed(heard))
+        spoken.waited_for, spoken.weighed = "silence", None
+        spoken.decoding = self._spawn(self._transcribed(spoken.from_ms, heard))
         task = self._spawn(self._weigh(spoken, spoken.decoding, quiet, heard, course, audio))
         weighing = spoken.weighing = _Weighing(quiet, time.monotonic(), task)
         task.add_done_callback(lambda _: self._has_weighed(spoken, weighing))
@@ -166,7 +171,7 @@ class Understanding:
             spoken.decoding.cancel()
         if spoken.weighing is not None:
             spoken.weighing.task.cancel()
-        spoken.decoding = spoken.weighing = None
+        spoken.decoding = spoken.weighing = spoken.weighed = None
         if spoken.eager:
             spoken.eager = False
             self._tell(TURN_RESUMED, TurnResumed(epoch=self._lease.epoch, from_seq=spoken.from_seq))
@@ -180,7 +185,9 @@ class Understanding:
         spoken.over = True
         decoding = spoken.decoding
         if decoding is None:
-            decoding = self._spawn(self._transcribed(audio.between(ended.from_ms, ended.ended_at_ms)))
+            decoding = self._spawn(
+                self._transcribed(ended.from_ms, audio.between(ended.from_ms, ended.ended_at_ms))
+            )
         # From here on it is the reports' own.
         self._tasks.discard(decoding)
         self._reports.add(Turn(ended, decoding, spoken.waited_for))
@@ -211,11 +218,25 @@ class Understanding:
         wanted_ms, spoken.waited_for = UNFINISHED_MS if unclear else self._end_silence_ms, "silence"
         if decoded.text:
             finished = await sounding
-            wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, self._lease.brief.turn)
+            over = self._recognition.says_over(spoken.from_ms) is True
+            spoken.weighed = None if over else (words, finished)
+            bounds = self._lease.brief.turn
+            wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, bounds, told_over=over)
             facts = {"call_id": self._lease.call_id, "words": words.name, "finished": finished}
             log.debug("silence weighed", extra={**facts, "wanted_ms": wanted_ms, "pii.text": decoded.text})
         if not spoken.over and (ended := course.wait_until(wanted_ms)) is not None:
             self._ended(ended, audio)
+
+    def _hear_whether_over(self, spoken: _Spoken, course: EndOfTurn, audio: AudioRing) -> None:
+        """Once in a silence, after it was weighed: a recogniser may be sure only then."""
+        if spoken.over or spoken.weighed is None or self._recognition.says_over(spoken.from_ms) is not True:
+            return
+        (words, finished), spoken.weighed = spoken.weighed, None
+        wanted_ms, why = silence_wanted_ms(words, finished, self._lease.brief.turn, told_over=True)
+        if why == "provider":
+            spoken.waited_for = why
+            if (ended := course.wait_until(wanted_ms)) is not None:
+                self._ended(ended, audio)
 
     def _foresee(self, spoken: _Spoken, quiet: WentQuiet, decoded: Decoded) -> None:
         spoken.eager = True
@@ -252,26 +273,23 @@ class Understanding:
         self._tell(SPEECH_JUDGED, judged)
 
     async def _interim(self, spoken: _Spoken, heard: bytes) -> None:
-        text = (await self._transcribed(heard)).text
-        if not text or spoken.over:
+        self._heard_so_far(spoken, await self._recognition.interim(self._utterance(spoken.from_ms, heard)))
+
+    def _heard_so_far(self, spoken: _Spoken, text: str) -> None:
+        if text == spoken.told_so_far or not text or spoken.over:
             return
+        spoken.told_so_far = text
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
         if len(text.split()) >= WORDS_OF_SPEECH and not is_backchannel(text):
             self._judged(spoken, SpeechVerdict.SPEECH, None)
 
-    async def _transcribed(self, heard: bytes) -> Decoded:
+    async def _transcribed(self, from_ms: int, heard: bytes) -> Decoded:
+        return await self._recognition.final(self._utterance(from_ms, heard))
+
+    def _utterance(self, from_ms: int, heard: bytes) -> Utterance:
         brief = self._lease.brief
-        begun_s = time.perf_counter()
-        text = error = ""
-        try:
-            text = await self._recognizer.transcribe(Utterance(heard, brief.language, tuple(brief.hints)))
-        except ProviderError as e:
-            error = e.code
-        except Exception:
-            log.exception("the recogniser broke", extra={"call_id": self._lease.call_id})
-            error = "stt_broken"
-        return Decoded(text, (time.perf_counter() - begun_s) * 1000, error)
+        return Utterance(heard, brief.language, tuple(brief.hints), from_ms)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
