@@ -9,7 +9,7 @@ from nats.js.api import StreamConfig
 
 from callbot.call_router.memory import ensure_memory
 from callbot.runtime.bus import connect
-from callbot.schemas.subjects import BUCKETS, CALL_EVENTS, VOICES
+from callbot.schemas.memory import BUCKETS, CALL_EVENTS, VOICES
 from tests.servers import Server, nats_server, url_for
 
 

@@ -12,7 +12,8 @@ from callbot.call_router.voices import FRESH_S, READ_WITHIN_S, Voices
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import Refused
 from callbot.schemas.bots import BotRef, ListVoices, VoiceInfo, VoiceStatus, WorkerVoices
-from callbot.schemas.subjects import BOT_GET, VOICE_LIST, VOICES
+from callbot.schemas.memory import VOICES
+from callbot.schemas.subjects import BOT_GET, VOICE_LIST
 from tests.servers import Server, nats_server, url_for
 
 from .conftest import ASK_S, as_user, new_bot

@@ -122,6 +122,16 @@ async def test_a_suggestion_that_the_webhook_takes_over_keeps_its_sentences(
     assert (await think()).sentences == ["First line Second line.", "Fourth."]
 
 
+async def test_sentences_end_as_in_the_bots_language(vendor: Any, customer: Customer, think: Turn) -> None:
+    vendor.says("Wir haben z. B. Pi", "zza. Sonst noch was?")
+    customer.answer = {"say": "Am 3. Mai, z. B. Abends. Passt das?"}
+    answered = await think(brief={"language": "de-DE"})
+    assert answered.sentences == ["Am 3. Mai, z. B. Abends.", "Passt das?"]
+    customer.status = 500
+    answered = await think(brief={"language": "de-DE"})
+    assert answered.sentences == ["Wir haben z. B. Pizza.", "Sonst noch was?"]
+
+
 async def test_after_a_while_it_gets_the_whole_sentences_there_are(
     vendor: Any, customer: Customer, think: Turn
 ) -> None:

@@ -34,7 +34,7 @@ class Chain:
 
     async def suggestion(self) -> Suggestion:
         pieces = self.model.reply(MESSAGES, self.used.append)
-        suggestion = Suggestion(pieces, max_sentences=3, used=self.used)
+        suggestion = Suggestion(pieces, max_sentences=3)
         await suggestion.wait_complete(PATIENCE_S)
         assert suggestion.complete
         return suggestion

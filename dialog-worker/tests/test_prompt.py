@@ -26,6 +26,26 @@ def test_the_start_is_the_same_in_every_turn(brief_with: Brief) -> None:
         assert part in system
 
 
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [
+        ("en-GB", "English"),
+        ("es-ES", "Spanish"),
+        ("fr", "French"),
+        ("de-CH", "German"),
+        ("pt-BR", "Brazilian Portuguese"),
+        ("pt-PT", "European Portuguese"),
+        ("pt", "Portuguese"),
+        ("hi-IN", "Hindi"),
+        ("ja-JP", "Japanese"),
+        ("zh-Hant-TW", "Taiwanese Mandarin"),
+    ],
+)
+def test_the_language_of_the_answer_is_named(brief_with: Brief, language: str, name: str) -> None:
+    messages = conversation(brief_with(language=language), [], "?", history_characters=1000)
+    assert f"Answer in {name}, in one" in messages[0].content
+
+
 def test_an_unknown_language_is_named_by_its_tag(brief_with: Brief) -> None:
     assert (
         "in tlh,"

@@ -14,8 +14,8 @@ from callbot.runtime.errors import NotAllowed, ProviderError
 from callbot.runtime.guard import LocalGuard
 from callbot.runtime.shared_breakers import SharedBreakers
 from callbot.runtime.shared_guard import SharedGuard
+from callbot.schemas.memory import BREAKERS, PHRASES
 from callbot.schemas.providers import BreakerState
-from callbot.schemas.subjects import BREAKERS, PHRASES
 from tests.servers import Server, url_for
 
 DOWN = ProviderError("unavailable", "", retryable=True)

@@ -11,8 +11,9 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
+from callbot.schemas.memory import BUCKETS, STREAMS
 from callbot.schemas.permissions import nats_config
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question, Subject
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question, Subject
 
 from .conftest import User
 

@@ -94,8 +94,10 @@ class Gateway:
                 self._told_more.clear()
                 await self._told_more.wait()
 
-    async def offer(self, epoch: int = 1, from_seq: int = 0, turn: TurnTaking | None = None) -> SeatAccept:
-        brief = a_brief(turn=turn or TurnTaking())
+    async def offer(
+        self, epoch: int = 1, from_seq: int = 0, turn: TurnTaking | None = None, language: str = "en-US"
+    ) -> SeatAccept:
+        brief = a_brief(turn=turn or TurnTaking(), language=language)
         offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief, from_seq=from_seq)
         async with asyncio.timeout(5):
             while True:

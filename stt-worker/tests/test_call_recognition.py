@@ -8,6 +8,7 @@ import pytest
 
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.text_audio import audible
+from callbot.schemas.usage import Used
 from callbot.stt_worker.audio_ring import AudioRing
 from callbot.stt_worker.call_recognition import CATCH_UP_MS, CallRecognition
 from callbot.stt_worker.providers.scripted import ScriptedRecognizer
@@ -257,3 +258,38 @@ async def test_nothing_is_left_behind_while_one_is_opened() -> None:
         call.hears(audible("a table"))
         assert (await call.final(0)).text == "a table"
     assert not [t for t in asyncio.all_tasks() if "kept_stream" in repr(t)]
+
+
+class Priced(Batch):
+    def model_of(self, language: str) -> str:
+        return f"whisper-{language}"
+
+
+class Refusing(Batch):
+    async def transcribe(self, utterance: Utterance) -> str:
+        raise REFUSED
+
+
+def heard(provider: str, ms: int, model: str = "") -> Used:
+    return Used(role="stt", provider=provider, model=model, seconds=ms / 1000)
+
+
+async def test_what_each_was_given_counts_also_in_vain(begin: Begin, vendor: StreamingVendor) -> None:
+    async with begin(vendor=vendor, local=Priced()) as call:
+        await vendor.until(opened=1)
+        await asyncio.sleep(0)
+        assert call.recognition.used() == []
+        call.hears(SILENCE_MS * 500 + audible("a table"))
+        vendor.opened[0].may_answer.clear()
+        assert (await call.final(500)).text == "a table"
+    assert call.recognition.used() == [
+        heard("local", call.now_ms - 500, "whisper-en-US"),
+        heard("vendor", call.now_ms),
+    ]
+
+
+async def test_what_is_refused_is_not_counted(begin: Begin) -> None:
+    async with begin(refusing=Refusing(), local=Batch()) as call:
+        call.hears(audible("a table"))
+        assert (await call.final(0)).text == "a table"
+    assert call.recognition.used() == [heard("local", call.now_ms)]

@@ -37,6 +37,12 @@ def test_a_caption_is_no_speech(text: str, words: str) -> None:
     [
         ("Thank you for watching!", 1.5, "", True),
         ("Thank you.", 1.5, "", False),
+        ("ご視聴ありがとうございました。", 3, "", True),
+        ("ありがとうございました。", 3, "", False),
+        ("Sous-titres réalisés par la communauté d’Amara.org", 3, "", True),
+        ("Untertitel im Auftrag des ZDF für funk, 2017", 3, "", True),
+        ("¡Gracias por ver el video!", 3, "", True),
+        ("Vielen Dank.", 3, "", False),
         ("...", 1.5, "", True),
         ("", 1.5, "", True),
         ("テーブルをお願いします。", 1.5, "", False),

@@ -140,6 +140,16 @@ async def test_local_leaves_a_language_that_its_model_does_not_know_to_others(lo
         await local.transcribe(Utterance(b"\xff" * 8000, "fr-FR"))
 
 
+async def test_the_start_says_that_the_packaged_model_knows_english_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", "callbot.stt_worker.providers.local"):
+        async with LocalRecognizer.open(Settings()):
+            pass
+    (line,) = [r for r in caplog.records if r.message == "speech model"]
+    assert "English only" in line.__dict__["languages"]
+
+
 async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be used"):
         async with LocalRecognizer.open(Settings(stt_model=tmp_path)):

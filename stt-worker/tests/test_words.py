@@ -78,7 +78,7 @@ def test_english(text: str, expected: Completeness) -> None:
     ("language", "text", "expected"),
     [
         ("de-DE", "Ich möchte einen Tisch für vier Personen.", DONE),
-        ("de-DE", "Ich möchte einen Tisch für", UNSURE),
+        ("de-DE", "Ich möchte einen Tisch für", INCOMPLETE),
         ("de-DE", "Meine Nummer ist 0171 234", COUNTING),
         ("fr-FR", "Vous avez une table ?", DONE),
         ("fr-FR", "06 12 34", COUNTING),

@@ -60,6 +60,15 @@ CODE = {
 }
 
 
+MODELS = {
+    "deepgram": "nova-3",
+    "deepgram-flux": "flux-general-en",
+    "google": "telephony",
+    "google-v1": "telephony",
+}
+"""What a vendor bills: of the others, what their settings name."""
+
+
 class Live:
     """The vendor itself."""
 

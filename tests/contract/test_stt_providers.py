@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from callbot.runtime.errors import ProviderError, SettingsError
+from callbot.stt_worker.recognizer import HasModels
 from tests.contract.stt_suite import (
     BATCH,
     CODE,
     EXPECTED,
     LATE_S,
+    MODELS,
     OTHER,
     PATIENCE_S,
     SERVERS,
@@ -283,3 +285,10 @@ async def test_a_vendor_that_is_away_is_no_reason_not_to_start(server: SttVendor
                 await ears.hears(scripted(TEXT))
                 await ears.words(0)
     assert (caught.value.code, caught.value.retryable) == ("unavailable", True)
+
+
+async def test_what_a_call_is_billed_as_is_known(row: str, name: str, server: SttVendor) -> None:
+    async with provider(name) as recognizer:
+        assert isinstance(recognizer, HasModels)
+        expected = MODELS.get(row, server.environment.get("CALLBOT_OPENAI_STT_MODEL"))
+        assert recognizer.model_of("en-US") == expected

@@ -16,11 +16,15 @@ from typing import Any
 import pytest
 
 from callbot.runtime.errors import SettingsError
+from callbot.schemas.usage import Used
+from callbot.tts_worker.counted_speech import counted
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import GROUP, Synthesizer
+from callbot.tts_worker.urgency import WAITED_FOR
 from tests.contract.tts_suite import (
     EXPECTED,
     LOCAL,
+    MODELS,
     OTHER,
     SERVERS,
     SHORT_S,
@@ -104,6 +108,21 @@ async def test_texts_are_said(vendor: TtsVendor, open_provider: Any) -> None:
         assert vendor.asked == [TEXT, OTHER] * 2
         assert vendor.voices_asked[0] == vendor.voices_asked[1] != vendor.voices_asked[2]
         assert vendor.complaints == [] and vendor.given_up == 0
+
+
+async def test_what_a_text_is_billed_as_is_known_when_it_is_heard(
+    server: TtsVendor, open_provider: Any
+) -> None:
+    used: list[Used] = []
+    async with open_provider() as synthesizer:
+        for voice in (voice_of(server), voice_of(server, "")):
+            speech = counted(synthesizer, TEXT, voice, WAITED_FOR, used.append)
+            async with asyncio.timeout(20), aclosing(speech) as chunks:
+                _ = [chunk async for chunk in chunks]
+    assert [one.characters for one in used] == [len(TEXT)] * 2
+    assert {one.provider for one in used} == {server.name}
+    expected = MODELS.get(server.name, server.environment.get("CALLBOT_OPENAI_TTS_MODEL"))
+    assert used[1].model == expected
 
 
 async def test_two_at_once_do_not_mix(vendor: TtsVendor, open_provider: Any) -> None:

@@ -44,6 +44,17 @@ EXPECTED: dict[Day, tuple[str, bool, float | None]] = {
 """Code, retryable, retry_after_s."""
 
 
+MODELS = {
+    "cartesia": "sonic-3.5",
+    "deepgram": "aura-2",
+    "elevenlabs": "eleven_flash_v2_5",
+    "google": "Chirp3-HD",
+    "playht": "PlayDialog",
+    "polly": "neural",
+}
+"""What a vendor bills its usual voice as."""
+
+
 class Live(TtsVendor):
     """The vendor itself."""
 

@@ -14,7 +14,8 @@ from callbot.gateway.memory import EventLog, JournalLost, Journals, JournalWrite
 from callbot.runtime.bus import Bus, connect
 from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import CallEnded, CallEvent, CallJournal, CallStarted, CallState
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
+from callbot.schemas.memory import CALL_EVENTS
+from callbot.schemas.subjects import CALL_EVENT
 from tests.samples import a_brief
 from tests.servers import Server, nats_server, url_for
 

@@ -15,6 +15,7 @@ from callbot.schemas.message import Receipt
 from callbot.schemas.providers import ProviderFellBack
 from callbot.schemas.seats import Role, SeatOffer
 from callbot.schemas.subjects import PROVIDER_FELL_BACK
+from callbot.schemas.usage import UsageTold
 from tests.gateway_stage import WORKERS, Stage
 from tests.samples import CALL_ID, a_brief
 from tests.servers import nats_server, url_for
@@ -77,3 +78,11 @@ async def test_what_is_told_again_is_recorded_once_and_a_former_holder_tells_not
     for number in range(1, MAX_RECORDED + 20):
         assert (await tell(number, epoch)).accepted
     assert len(fallbacks(stage)) == MAX_RECORDED
+
+
+async def test_a_holder_that_was_lost_is_in_the_record_so_that_its_usage_is_missed(stage: Stage) -> None:
+    former = stage.epochs[Role.MOUTH]
+    stage.call._seating.unreachable(Role.MOUTH, former, "for this test")
+    facts = [event.fact for event in stage._events._waiting]
+    lost = [fact for fact in facts if isinstance(fact, UsageTold)]
+    assert lost == [UsageTold(seat="mouth", epoch=former, number=0, used=[])]

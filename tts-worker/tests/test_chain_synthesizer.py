@@ -10,6 +10,7 @@ from callbot.runtime.chain import Attempt
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.bots import VoiceInfo
 from callbot.schemas.text_audio import audible
+from callbot.schemas.usage import Used
 from callbot.tts_worker.call_voice import LEFT_ALONE, CallVoice
 from callbot.tts_worker.chain_synthesizer import PAUSE, ChainSynthesizer
 from callbot.tts_worker.providers.scripted import CHUNK_BYTES, ScriptedSynthesizer
@@ -66,6 +67,10 @@ def error(code: str = "unavailable", *, retryable: bool = True) -> ProviderError
     return ProviderError(code, "on purpose", retryable=retryable)
 
 
+def spoken(provider: str, times: int = 1) -> Used:
+    return Used(role="tts", provider=provider, characters=times * len(TEXT))
+
+
 class Two:
     def __init__(self, deadline_s: float = 20.0) -> None:
         self.elevenlabs = Moody("elevenlabs", 40)
@@ -93,7 +98,7 @@ async def said(chain: ChainSynthesizer, voice: Voice = EMMA, **how: bool) -> byt
 async def test_the_bots_own_voice_speaks_first_wherever_it_stands(two: Two) -> None:
     assert await two.said() == WHOLE["elevenlabs"]
     assert (two.elevenlabs.asked, two.piper.asked, two.told) == (["emma"], [], [])
-    assert two.call.characters == {"elevenlabs": len(TEXT)}
+    assert two.call.used() == [spoken("elevenlabs")]
 
 
 async def test_a_voice_of_nobody_here_is_spoken_by_the_first_of_the_chain(two: Two) -> None:
@@ -120,7 +125,7 @@ async def test_what_breaks_is_said_again_whole_on_the_next_voice(two: Two) -> No
     assert await two.said() == WHOLE["elevenlabs"][:CHUNK_BYTES] + PAUSE + WHOLE["piper"]
     assert len(PAUSE) == 120 * 8
     assert two.told == [("elevenlabs", "unavailable", "piper")]
-    assert two.call.characters == {"elevenlabs": len(TEXT), "piper": len(TEXT)}
+    assert two.call.used() == [spoken("elevenlabs"), spoken("piper")]
 
 
 @pytest.mark.parametrize("again", [True, False])

@@ -11,8 +11,9 @@ from nats.js.kv import KeyValue
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import ProviderError, Refused
 from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt
-from callbot.schemas.subjects import PHRASES, PHRASES_SPEAK
+from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.text_audio import audible
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
 from callbot.tts_worker import phrases

@@ -31,9 +31,8 @@ from tests.servers import Server, url_for
 from tests.tts_chain import chain_of
 
 CALL_IDS = (f"CA{number:032x}" for number in count(0x500))
-EPOCH = 1025
+EPOCH, MS = 1025, 50
 WITHIN_S = 10.0
-MS = 50
 TEXT = "Sure, a table for four at seven."
 OTHER = "I am sorry, we are closed."
 
@@ -95,9 +94,8 @@ class Call:
         await self.gateway.ask(MOUTH_OFFER, offer, timeout_s=WITHIN_S)
 
     async def prepare(self, text: str, number: int = 1) -> None:
-        await self.mind.tell(
-            SENTENCE_PREPARE, PrepareSentence(number=number, text=text), call_id=self.call_id
-        )
+        told = PrepareSentence(number=number, text=text)
+        await self.mind.tell(SENTENCE_PREPARE, told, call_id=self.call_id)
 
     async def say(self, text: str, turn: int = 1, sentence: int = 0) -> None:
         asked = SaySentence(epoch=EPOCH, turn=turn, sentence=sentence, text=text)

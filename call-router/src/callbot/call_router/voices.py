@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
 from callbot.schemas.bots import ListVoices, VoiceInfo, VoiceList, VoiceStatus, WorkerVoices
+from callbot.schemas.memory import VOICES
 from callbot.schemas.message import UserId
-from callbot.schemas.subjects import VOICES
 
 FRESH_S = 2.0
 READ_WITHIN_S = 0.5

@@ -59,7 +59,7 @@ class LanguageModel(Protocol):
         """
         ...
 
-    async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
+    async def read_ahead(self, messages: Sequence[ChatMessage], tell_used: TellUsed = tell_nobody) -> None:
         """Have the server read a conversation that begins like those to come, for its prefix cache.
 
         It takes nothing from a reply that somebody waits for. Whoever needs the model cancels it. Raises

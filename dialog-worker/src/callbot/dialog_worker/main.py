@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> None:
                 service=SERVICE,
                 ready=lambda: {"bus": bus.is_connected},
                 live_calls=lambda: seats.live_calls,
+                used=lambda: seats.usage.totals,
             ),
         ):
             await stop_requested()

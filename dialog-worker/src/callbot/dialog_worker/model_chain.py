@@ -79,8 +79,8 @@ class ModelChain:
                     raise own from None
             yield Anew(own)
 
-    async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
-        await self._links[0].provider.read_ahead(messages)
+    async def read_ahead(self, messages: Sequence[ChatMessage], tell_used: TellUsed = tell_nobody) -> None:
+        await self._links[0].provider.read_ahead(messages, tell_used)
 
     def _from_one_of(
         self,

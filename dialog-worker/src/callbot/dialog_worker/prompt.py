@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from callbot.dialog_worker.language_model import ChatMessage
 from callbot.schemas.calls import CallBrief
+from callbot.schemas.language_tags import base_of, region_of
 from callbot.schemas.webhook import HistoryEntry
 
 UNINTELLIGIBLE = "(The caller said something that could not be understood.)"
@@ -31,6 +32,14 @@ _LANGUAGES = {
     "uk": "Ukrainian",
     "zh": "Chinese",
 }
+_REGIONAL = {
+    "es-MX": "Mexican Spanish",
+    "fr-CA": "Canadian French",
+    "pt-BR": "Brazilian Portuguese",
+    "pt-PT": "European Portuguese",
+    "zh-TW": "Taiwanese Mandarin",
+}
+"""Where a caller would notice the other one at once."""
 
 
 def conversation(
@@ -51,12 +60,17 @@ def conversation(
 
 
 def _system(brief: CallBrief) -> str:
-    language = _LANGUAGES.get(brief.language.split("-")[0].lower(), brief.language)
+    language = _language(brief.language)
     rules = (
         f"You are a friendly phone agent. A customer calls you. Your task: {brief.goal}\n"
         f"Answer in {language}, in one or two short spoken sentences, without lists or markup."
     )
     return f"{rules}\n\nWhat you know:\n{brief.context}" if brief.context else rules
+
+
+def _language(tag: str) -> str:
+    base = base_of(tag)
+    return _REGIONAL.get(f"{base}-{region_of(tag)}") or _LANGUAGES.get(base, tag)
 
 
 def _newest(history: Sequence[HistoryEntry], characters: int) -> list[HistoryEntry]:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from callbot.dialog_worker.language_model import TRUNCATED, Anew, TokensUsed
+from callbot.dialog_worker.language_model import TRUNCATED, Anew
 from callbot.dialog_worker.sentences import SentenceCutter
 from callbot.runtime.errors import ProviderError
 
@@ -22,7 +22,7 @@ class Suggestion:
         *,
         max_sentences: int,
         on_first: Callable[[str], None] = lambda sentence: None,
-        used: Sequence[TokensUsed] = (),
+        language: str = "en-US",
     ) -> None:
         """`pieces` None: this bot wants no suggestions. `on_first` gets the first whole sentence."""
         self.sentences: list[str] = []
@@ -31,10 +31,9 @@ class Suggestion:
         """Counted from the beginning of the run, also where that was before the turn was opened."""
         self.ms: float | None = None
         """Of the complete run, counted in the same way."""
-        self.used = used
-        """What it has cost, growing; whole once it is complete, but for a model that another has outrun."""
         self._on_first = on_first
-        self._cutter = SentenceCutter()
+        self._language = language
+        self._cutter = SentenceCutter(language=language)
         self._max_sentences = max_sentences
         self._began = time.perf_counter()
         self._begun = asyncio.Event()
@@ -96,7 +95,7 @@ class Suggestion:
                 if self.sentences:
                     # The next model would say the same in other words.
                     raise piece.because
-                self._cutter = SentenceCutter()
+                self._cutter = SentenceCutter(language=self._language)
                 continue
             if self.first_token_ms is None:
                 self.first_token_ms = self._ms()

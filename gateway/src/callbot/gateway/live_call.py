@@ -74,7 +74,13 @@ class LiveCall:
         self._book = platform.phrases.book(brief)
         self.conversation = Conversation(brief, turns, Playout(), line, self._book, self, self._clock)
         self._hand_over = HandOver(
-            self._bus, brief, platform.beats, self._frames, self.conversation, self._spawn
+            self._bus,
+            brief,
+            platform.beats,
+            self._frames,
+            self.conversation,
+            self._spawn,
+            self._memory.tell,
         )
         self._seating = self._hand_over.seating
         self._hearing = Hearing(self.conversation, self._hand_over, self._frames, self._dead_air, self._clock)

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
 from callbot.runtime.link_watch import LinkWatch
 from callbot.schemas.audio import MalformedAudio
+from callbot.schemas.memory import Bucket
 from callbot.schemas.message import Refusal, Wire
-from callbot.schemas.subjects import SERVICES, Bucket, Question, Subject
+from callbot.schemas.subjects import SERVICES, Question, Subject
 
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)

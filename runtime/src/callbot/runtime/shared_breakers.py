@@ -21,8 +21,8 @@ from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.runtime.guard import Guard, LocalGuard
 from callbot.runtime.shared_guard import SharedGuard
+from callbot.schemas.memory import BREAKERS
 from callbot.schemas.providers import BreakerState
-from callbot.schemas.subjects import BREAKERS
 
 log = logging.getLogger(__name__)
 

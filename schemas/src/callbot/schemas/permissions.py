@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question
+from callbot.schemas.memory import BUCKETS, STREAMS
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question
 
 ANSWER_WITHIN_S = 10
 """Longer than any asker waits; then the right to answer that question is gone."""

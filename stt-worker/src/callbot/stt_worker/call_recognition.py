@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from callbot.runtime.chain import Attempt, Link, asked
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS
+from callbot.schemas.usage import Used
 from callbot.stt_worker.kept_stream import KeptStream, Open
 from callbot.stt_worker.recognition import Recognition
 from callbot.stt_worker.recognizer import Recognizer, StreamingRecognizer, Utterance, WarmedRecognizer
@@ -54,7 +55,7 @@ class CallRecognition:
         self._kept = KeptStream(recognition.leading, language, self._hints, self._backlog, self._count)
         self._in_use = recognition.names[0]
         self.heard_ms: Counter[str] = Counter()
-        """What each provider has been given, in milliseconds of audio."""
+        """What each provider has been given, in milliseconds of audio; what is decoded twice counts twice."""
 
     def open(self) -> None:
         """Connections are opened while the caller hears the greeting."""
@@ -66,6 +67,13 @@ class CallRecognition:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         await self._kept.close()
+
+    def used(self) -> list[Used]:
+        def of(name: str, ms: int) -> Used:
+            model = self._recognition.model_of(name, self._language)
+            return Used(role="stt", provider=name, model=model, seconds=ms / 1000)
+
+        return [of(name, ms) for name, ms in sorted(self.heard_ms.items()) if ms]
 
     def hear(self, from_ms: int, audio: bytes) -> None:
         self._heard_to_ms = from_ms + len(audio) // BYTES_PER_MS
@@ -165,12 +173,18 @@ class CallRecognition:
         )
 
     async def _decoded(self, link: Link[Recognizer], utterance: Utterance) -> str:
-        self._count(link.name, utterance.to_ms - utterance.from_ms)
-        return await link.provider.transcribe(utterance)
+        ms = utterance.to_ms - utterance.from_ms
+        self._count(link.name, ms)
+        try:
+            return await link.provider.transcribe(utterance)
+        except ProviderError:
+            # What a vendor refuses it does not bill; what nobody waits for any more, it does.
+            self._count(link.name, -ms)
+            raise
 
     async def _told_anew(self, link: Link[StreamingRecognizer], utterance: Utterance) -> str:
-        self._count(link.name, utterance.to_ms - utterance.from_ms)
         async with link.provider.stream(self._language, self._hints) as stream:
+            self._count(link.name, utterance.to_ms - utterance.from_ms)
             stream.hear(utterance.from_ms, utterance.audio)
             return await stream.words(utterance.from_ms, utterance.to_ms)
 

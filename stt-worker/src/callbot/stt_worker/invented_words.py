@@ -14,6 +14,22 @@ WHOLE_TEXTS: Final = frozenset(
         "thank you so much for watching",
         "thanks for watching",
         "transcription by castingwords",
+        "gracias por ver el video",
+        "legendas pela comunidade amara.org",
+        "merci d'avoir regardé cette vidéo",
+        "obrigado por assistir",
+        "sous titrage société radio canada",
+        "sous titres réalisés par la communauté d'amara.org",
+        "sous titres réalisés para la communauté d'amara.org",
+        "subtítulos por la comunidad de amara.org",
+        "subtítulos realizados por la comunidad de amara.org",
+        "untertitel der amara.org community",
+        "untertitel im auftrag des zdf für funk 2017",
+        "vielen dank fürs zuschauen",
+        "ご視聴ありがとうございました",
+        "ご覧いただきありがとうございます",
+        "チャンネル登録お願いします",
+        "チャンネル登録をお願いします",
     }
 )
 """What Whisper has learnt from the ends of videos; on the phone nobody says it and nothing else."""
@@ -41,7 +57,7 @@ def without_captions(text: str) -> str:
 
 def cannot_be_said(text: str, seconds: float, prompt: str = "") -> bool:
     """What no caller says in that time: too much, nothing, the end of a video, the prompt back again."""
-    said = " ".join(_WORDS.sub(" ", text.lower()).split()).strip(". ")
+    said = " ".join(_WORDS.sub(" ", text.lower().replace("’", "'")).split()).strip(". ")
     if not any(c.isalnum() for c in said) or said in WHOLE_TEXTS:
         return True
     prompted = " ".join(_WORDS.sub(" ", prompt.lower()).split()).strip(". ")

@@ -13,6 +13,7 @@ from callbot.schemas.audio import FRAME_BYTES, FRAME_MS, SILENCE_BYTE, CallerAud
 from callbot.schemas.message import Message
 from callbot.schemas.speech import EarsProgress
 from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, Subject
+from callbot.schemas.usage import Used
 from callbot.stt_worker.audio_ring import AudioRing
 from callbot.stt_worker.call_recognition import CallRecognition
 from callbot.stt_worker.end_of_turn import EndOfTurn
@@ -108,6 +109,9 @@ class CallEars:
         await self._understanding.close()
         await self._reports.close()
         await self._recognition.close()
+
+    def used(self) -> list[Used]:
+        return self._recognition.used()
 
     @property
     def keep_from_seq(self) -> int:

@@ -26,6 +26,7 @@ async def serve(settings: Settings) -> None:
             service=SERVICE,
             ready=readiness(bus, detection, recognition),
             live_calls=lambda: seats.live_calls,
+            used=lambda: seats.usage.totals,
         ),
     ):
         await stop_requested()

@@ -11,6 +11,7 @@ from callbot.runtime.provider_chain import opened
 from callbot.stt_worker.recognizer import (
     GROUP,
     AnyRecognizer,
+    HasModels,
     Recognizer,
     RecognizerProvider,
     StreamingRecognizer,
@@ -61,7 +62,7 @@ class Recognition:
         before = set(takewhile(lambda name: name not in {b.name for b in self.batch}, self.names))
         self.leading = tuple(link for link in self.streaming if link.name in before)
         """Those before the first batch provider: one of them listens along in every call."""
-        self._providers = tuple(providers.values())
+        self._providers = dict(providers)
 
     @classmethod
     def of_one(cls, name: str, recognizer: AnyRecognizer, settings: Settings) -> Self:
@@ -70,13 +71,18 @@ class Recognition:
 
     @property
     def working(self) -> bool:
-        return any(provider.working for provider in self._providers)
+        return any(provider.working for provider in self._providers.values())
 
     @property
     def for_interims(self) -> Batch | None:
         """Whose decoders have room for what is not needed."""
         roomy = (link for link in self.batch if link.provider.free_decoders >= 2)
         return next(roomy, self.batch[0] if self.batch else None)
+
+    def model_of(self, name: str, language: str) -> str:
+        """Empty: it has one price, or says nothing of it."""
+        provider = self._providers[name]
+        return provider.model_of(language) if isinstance(provider, HasModels) else ""
 
     def rank(self, name: str) -> int:
         return self.names.index(name)

@@ -81,6 +81,14 @@ class StreamingRecognizer(Protocol):
         """Opened when a call begins. Raises ProviderError."""
 
 
+@runtime_checkable
+class HasModels(Protocol):
+    """A recogniser whose vendor has several prices may have this too."""
+
+    def model_of(self, language: str) -> str:
+        """What hears this language, as it is billed."""
+
+
 AnyRecognizer = Recognizer | StreamingRecognizer
 
 

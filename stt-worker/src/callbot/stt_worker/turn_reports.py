@@ -87,7 +87,7 @@ class TurnReports:
             speech_ended_at_ms=ended.speech_ended_at_ms,
             ended_at_ms=ended.ended_at_ms,
             stt_ms=round(decoded.stt_ms, 1),
-            verdict=_verdict(ended, decoded),
+            verdict=_verdict(ended, decoded, self._lease.brief.language),
             waited_for=turn.waited_for,
             error=decoded.error,
         )
@@ -97,8 +97,9 @@ class TurnReports:
             log.error("a turn was lost", extra={"call_id": self._lease.call_id})
 
 
-def _verdict(ended: Ended, decoded: Decoded) -> SpeechVerdict:
+def _verdict(ended: Ended, decoded: Decoded, language: str) -> SpeechVerdict:
     if decoded.text:
-        return SpeechVerdict.BACKCHANNEL if is_backchannel(decoded.text) else SpeechVerdict.SPEECH
+        backchannel = is_backchannel(decoded.text, language)
+        return SpeechVerdict.BACKCHANNEL if backchannel else SpeechVerdict.SPEECH
     short = ended.voiced_ms < REAL_SPEECH_MS
     return SpeechVerdict.NOISE if short and not decoded.error else SpeechVerdict.SPEECH

@@ -34,7 +34,7 @@ from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
 from callbot.stt_worker.recognizer import Utterance
 from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
-from callbot.stt_worker.words import Completeness, completeness, is_backchannel
+from callbot.stt_worker.words import Completeness, completeness, is_backchannel, word_count
 
 WORDS_OF_SPEECH: Final = 2
 """In an interim transcript; one word may be made up from half a cough."""
@@ -254,7 +254,7 @@ class Understanding:
             return
         if not decoded.text:
             verdict = SpeechVerdict.NOISE
-        elif is_backchannel(decoded.text):
+        elif is_backchannel(decoded.text, self._lease.brief.language):
             verdict = SpeechVerdict.BACKCHANNEL
         else:
             verdict = SpeechVerdict.SPEECH
@@ -281,7 +281,8 @@ class Understanding:
         spoken.told_so_far = text
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
-        if len(text.split()) >= WORDS_OF_SPEECH and not is_backchannel(text):
+        language = self._lease.brief.language
+        if word_count(text, language) >= WORDS_OF_SPEECH and not is_backchannel(text, language):
             self._judged(spoken, SpeechVerdict.SPEECH, None)
 
     async def _transcribed(self, from_ms: int, heard: bytes) -> Decoded:

@@ -1,10 +1,10 @@
 """One call's voice: who speaks for it now, who could not, and how much each has spoken."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from callbot.runtime.chain import Attempt
+from callbot.schemas.usage import Used, summed
 from callbot.tts_worker.chain_synthesizer import VOICE_LOST, ChainSynthesizer
 from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import Urgency
@@ -25,8 +25,11 @@ class CallVoice:
         self._left_alone: set[str] = set()
         self._without_the_voice: set[str] = set()
         self._instead = ""
-        self.characters: Counter[str] = Counter()
-        """That each provider has spoken, or begun to."""
+        self._used: list[Used] = []
+
+    def used(self) -> list[Used]:
+        """Of each provider, with all that was spoken for nothing."""
+        return self._used
 
     async def warm(self) -> None:
         await self._chain.warm(self._voice)
@@ -42,7 +45,6 @@ class CallVoice:
         def tell(attempt: Attempt) -> None:
             name = attempt.provider
             if attempt.outcome == "answered":
-                self.characters[name] += len(text)
                 self._left_alone.discard(name)
                 if failed.keys() - {name}:
                     self._instead = name
@@ -60,7 +62,9 @@ class CallVoice:
                 self._left_alone.add(name)
                 failed[name] = LEFT_ALONE
 
-        speech = self._chain.speak(text, self._voice, urgency, told=tell, first=self._instead)
+        speech = self._chain.speak(
+            text, self._voice, urgency, told=tell, tell_used=self._count, first=self._instead
+        )
         try:
             async with aclosing(speech) as chunks:
                 async for chunk in chunks:
@@ -68,3 +72,6 @@ class CallVoice:
         finally:
             for other, reason in failed.items():
                 self._fell_back(other, reason, "")
+
+    def _count(self, used: Used) -> None:
+        self._used = summed([*self._used, used])

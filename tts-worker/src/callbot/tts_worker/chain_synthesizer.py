@@ -10,6 +10,7 @@ from callbot.runtime.chain import Attempt, Link, streamed, unheard
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS, SILENCE_BYTE
 from callbot.schemas.bots import VoiceInfo
+from callbot.tts_worker.counted_speech import TellUsed, counted, tell_nobody
 from callbot.tts_worker.first_audio import in_time
 from callbot.tts_worker.hedging import hedged
 from callbot.tts_worker.synthesizer import Synthesizer, Voice
@@ -77,12 +78,14 @@ class ChainSynthesizer:
         urgency: Urgency = WAITED_FOR,
         *,
         told: Told = unheard,
+        tell_used: TellUsed = tell_nobody,
         first: str = "",
         alone: bool = False,
     ) -> AsyncGenerator[bytes, None]:
         """The text once; or what was said until its voice broke, a pause, and all of it on another voice.
 
-        `told` hears of every attempt. `first`: the provider to begin with, instead of the voice's own.
+        `told` hears of every attempt, `tell_used` of all that they cost. `first`: the provider to begin
+        with, instead of the voice's own.
         `alone`: this very voice or none. What nobody waits for is not said again after a break.
         Raises ProviderError: nobody could say it, or say it again.
         """
@@ -99,7 +102,7 @@ class ChainSynthesizer:
                 answered = attempt.provider if attempt.outcome == "answered" else answered
                 told(attempt)
 
-            attempt = self._attempt(text, voice, urgency, links, tell, alone=alone)
+            attempt = self._attempt(text, voice, urgency, links, tell, tell_used, alone=alone)
             try:
                 async with aclosing(attempt) as chunks:
                     async for chunk in chunks:
@@ -122,6 +125,7 @@ class ChainSynthesizer:
         urgency: Urgency,
         links: Sequence[Link[Synthesizer]],
         told: Told,
+        tell_used: TellUsed,
         *,
         alone: bool,
     ) -> AsyncGenerator[bytes, None]:
@@ -134,8 +138,8 @@ class ChainSynthesizer:
 
             def once() -> AsyncGenerator[bytes, None]:
                 if alone:
-                    return link.provider.speak(text, spoken_with, urgency)
-                return _with_some_voice(link, text, spoken_with, urgency, told)
+                    return counted(link.provider, text, spoken_with, urgency, tell_used)
+                return _with_some_voice(link, text, spoken_with, urgency, told, tell_used)
 
             if is_ahead:
                 return in_time(once(), urgency, deadlines_s[link.name], gives_way=is_local)
@@ -187,12 +191,12 @@ def _after_break(
 
 
 async def _with_some_voice(
-    link: Link[Synthesizer], text: str, voice: Voice, urgency: Urgency, told: Told
+    link: Link[Synthesizer], text: str, voice: Voice, urgency: Urgency, told: Told, tell_used: TellUsed
 ) -> AsyncGenerator[bytes, None]:
     """By the wished voice; by the provider's default where it has no such voice. Raises ProviderError."""
     heard = False
     try:
-        async with aclosing(link.provider.speak(text, voice, urgency)) as chunks:
+        async with aclosing(counted(link.provider, text, voice, urgency, tell_used)) as chunks:
             async for chunk in chunks:
                 heard = True
                 yield chunk
@@ -201,6 +205,7 @@ async def _with_some_voice(
         if heard or not voice.name or e.code not in VOICE_LOST:
             raise
         told(Attempt(link.name, "failed", error_code=e.code))
-    async with aclosing(link.provider.speak(text, replace(voice, name=""), urgency)) as chunks:
+    by_default = replace(voice, name="")
+    async with aclosing(counted(link.provider, text, by_default, urgency, tell_used)) as chunks:
         async for chunk in chunks:
             yield chunk

@@ -19,13 +19,14 @@ async def serve(settings: Settings) -> None:
         SharedBreakers(bus, "tts", settings.worker_id) as breakers,
         open_synthesizer(settings, breakers.guard) as synthesizer,
         ToldVoices(bus, synthesizer, settings.worker_id) as voices,
-        speaking_phrases(bus, synthesizer),
         mouths(bus, synthesizer, settings) as seats,
+        speaking_phrases(bus, synthesizer, seats.usage.add),
         health(
             settings,
             service=SERVICE,
             ready=lambda: {"bus": bus.is_connected, "voice": synthesizer.ready, "voices": voices.told},
             live_calls=lambda: seats.live_calls,
+            used=lambda: seats.usage.totals,
         ),
     ):
         await stop_requested()

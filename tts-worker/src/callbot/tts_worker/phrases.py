@@ -11,10 +11,12 @@ from nats.js.errors import KeyNotFoundError
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, ProviderError, Refused
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt
-from callbot.schemas.subjects import PHRASES, PHRASES_SPEAK
+from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
+from callbot.tts_worker.counted_speech import TellUsed, tell_nobody
 from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import Urgency
 
@@ -36,8 +38,9 @@ class TooLong(Exception):
 class PhraseSpeaker:
     """Of one worker. One phrase at a time, and each gives way to the sentences of live calls."""
 
-    def __init__(self, bus: Bus, synthesizer: ChainSynthesizer) -> None:
+    def __init__(self, bus: Bus, synthesizer: ChainSynthesizer, tell_used: TellUsed = tell_nobody) -> None:
         self._bus = bus
+        self._tell_used = tell_used
         self._synthesizer = synthesizer
         self._one_at_a_time = asyncio.Lock()
         self._running: set[asyncio.Task[str]] = set()
@@ -112,7 +115,9 @@ class PhraseSpeaker:
         voice = Voice.of_bot(asked.voice, asked.language)
         audio = bytearray()
         # What is stored under a voice is heard as that voice for a month.
-        speech = self._synthesizer.speak(text, voice, Urgency(waited_for=False), alone=True)
+        speech = self._synthesizer.speak(
+            text, voice, Urgency(waited_for=False), tell_used=self._tell_used, alone=True
+        )
         async with aclosing(speech) as chunks:
             async for chunk in chunks:
                 audio += chunk
@@ -124,9 +129,11 @@ class PhraseSpeaker:
 
 
 @asynccontextmanager
-async def speaking_phrases(bus: Bus, synthesizer: ChainSynthesizer) -> AsyncIterator[None]:
-    """One worker of the group answers each request while the block runs."""
-    speaker = PhraseSpeaker(bus, synthesizer)
+async def speaking_phrases(
+    bus: Bus, synthesizer: ChainSynthesizer, tell_used: TellUsed = tell_nobody
+) -> AsyncIterator[None]:
+    """One worker of the group answers each request while the block runs. What it uses is no call's."""
+    speaker = PhraseSpeaker(bus, synthesizer, tell_used)
     listening = await bus.answer(PHRASES_SPEAK, speaker.speak, queue=PHRASES_SPEAK.name)
     try:
         yield

@@ -22,6 +22,7 @@ from callbot.schemas.subjects import (
     SENTENCE_PREPARE,
     TURN_CANCELLED,
 )
+from callbot.schemas.usage import Used
 from callbot.tts_worker.call_voice import CallVoice
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 from callbot.tts_worker.preparing import Prepared, Preparing, chunks_of
@@ -118,6 +119,9 @@ class Mouth:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._preparing.close()
         self._say_how_useful_preparing_was()
+
+    def used(self) -> list[Used]:
+        return self._voice.used()
 
     def _on_prepare(self, sentence: PrepareSentence) -> None:
         if not self._lease.over:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.settings import Settings
@@ -57,6 +57,14 @@ class Synthesizer(Protocol):
         those that somebody waits for. Cancelled by `aclose()`. Raises ProviderError, within the deadlines of
         the settings.
         """
+
+
+@runtime_checkable
+class HasModels(Protocol):
+    """A synthesizer whose vendor has several prices may have this too."""
+
+    def model_of(self, voice: Voice) -> str:
+        """What this voice is billed as: a model, or a kind of voices. Empty: not known yet. Quick."""
 
 
 class Provider(Protocol):

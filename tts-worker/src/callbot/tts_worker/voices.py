@@ -11,8 +11,8 @@ from nats.errors import Error as NatsError
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import TimedOut
 from callbot.schemas.bots import VoiceInfo, WorkerVoices
+from callbot.schemas.memory import VOICES
 from callbot.schemas.message import WorkerId
-from callbot.schemas.subjects import VOICES
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 
 TELL_EVERY_S: Final = 20.0

@@ -76,7 +76,7 @@ class OpenAICompatible:
         self._replying += 1
         if self._reading is not None:
             self._reading.cancel()
-        request = _Request(sum(len(message.content) for message in messages))
+        request = _Request(_characters(messages))
         try:
             async with aclosing(self._pieces(messages, {}, request)) as pieces:
                 async for piece in pieces:
@@ -95,7 +95,7 @@ class OpenAICompatible:
         # Not where it was caught: its context would carry the request's headers and the server's text.
         raise failure
 
-    async def read_ahead(self, messages: Sequence[ChatMessage]) -> None:
+    async def read_ahead(self, messages: Sequence[ChatMessage], tell_used: TellUsed = tell_nobody) -> None:
         """One token is asked for: the server has read the conversation when it comes.
 
         One conversation at a time, and none while a reply is awaited, of whatever call.
@@ -105,23 +105,27 @@ class OpenAICompatible:
         async with self._one_reads_ahead:
             if self._replying:
                 return
-            self._reading = asyncio.create_task(self._read(messages))
+            self._reading = asyncio.create_task(self._read(messages, tell_used))
             try:
                 await asyncio.wait({self._reading})
             finally:
                 self._reading.cancel()
                 self._reading = None
 
-    async def _read(self, messages: Sequence[ChatMessage]) -> None:
+    async def _read(self, messages: Sequence[ChatMessage], tell_used: TellUsed) -> None:
         reason = ""
+        request = _Request(_characters(messages))
         try:
-            async with aclosing(self._pieces(messages, {self._max_tokens_field: 1}, _Request(0))) as pieces:
+            async with aclosing(self._pieces(messages, {self._max_tokens_field: 1}, request)) as pieces:
                 async for _ in pieces:
                     pass
         except ProviderError as e:
             reason = "" if e.code == TRUNCATED else e.code
         except (TimeoutError, *RAISED) as e:
             reason = type(e).__name__
+        finally:
+            if request.begun:
+                tell_used(self._used(request))
         if reason:
             log.debug("the language model has not read ahead", extra={"reason": reason})
 
@@ -188,6 +192,10 @@ class OpenAICompatible:
             tokens_out=tokens_out,
             estimated=request.tokens is None,
         )
+
+
+def _characters(messages: Sequence[ChatMessage]) -> int:
+    return sum(len(message.content) for message in messages)
 
 
 def _tokens(characters: int) -> int:

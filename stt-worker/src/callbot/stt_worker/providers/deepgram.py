@@ -86,6 +86,9 @@ class DeepgramRecognizer:
         ) as http:
             yield cls(http, options)
 
+    def model_of(self, language: str) -> str:
+        return self._options.model
+
     @asynccontextmanager
     async def stream(self, language: str, hints: Sequence[str]) -> AsyncIterator[SpeechStream]:
         """Raises ProviderError."""

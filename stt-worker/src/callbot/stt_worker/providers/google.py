@@ -71,9 +71,10 @@ class GoogleOptions(ProviderOptions):
 
 
 class GoogleRecognizer:
-    def __init__(self, channels: "Channels", stability: float) -> None:
+    def __init__(self, channels: "Channels", options: GoogleOptions) -> None:
         self._channels = channels
-        self._stability = stability
+        self._stability = options.google_stt_stability
+        self._model = options.google_stt_model
 
     @classmethod
     @asynccontextmanager
@@ -90,12 +91,15 @@ class GoogleRecognizer:
             await opened.enter_async_context(access.renewing())
             channels = Channels(options, access, settings.room)
             await opened.enter_async_context(channels.kept_open())
-            yield cls(channels, options.google_stt_stability)
+            yield cls(channels, options)
 
     @property
     def working(self) -> bool:
         """An outage of Google's is no fault of this worker."""
         return True
+
+    def model_of(self, language: str) -> str:
+        return self._model
 
     @asynccontextmanager
     async def stream(self, language: str, hints: Sequence[str]) -> AsyncIterator["GoogleStream"]:

@@ -98,6 +98,10 @@ class WhisperModel:
         )
         self.tokenizer = lru_cache(maxsize=16)(self._tokenizer)
 
+    @property
+    def is_multilingual(self) -> bool:
+        return bool(self._model.is_multilingual)
+
     def words_of(self, utterance: Utterance) -> str:
         samples = mulaw.decode(utterance.audio)
         pieces = [self._piece(piece, utterance) for piece in split_at_pauses(samples)]
@@ -169,8 +173,10 @@ class LocalRecognizer:
         path = settings.stt_model or packaged_model()
         pool = ThreadPoolExecutor(settings.stt_workers, thread_name_prefix="whisper")
         try:
-            recognizer = cls(await asyncio.to_thread(_load, path, settings), pool, settings.stt_workers)
-            yield recognizer
+            model = await asyncio.to_thread(_load, path, settings)
+            knows = "many" if model.is_multilingual else "English only; others need another provider"
+            log.info("speech model", extra={"model": str(path), "languages": knows})
+            yield cls(model, pool, settings.stt_workers)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -109,6 +109,9 @@ class OpenAIRecognizer:
         ) as session:
             yield cls(options, session)
 
+    def model_of(self, language: str) -> str:
+        return self._options.openai_stt_model
+
     async def warm(self) -> None:
         """One connection is there when the first utterance comes; what is asked for does not matter."""
         try:

@@ -84,6 +84,9 @@ class CartesiaSynthesizer:
         await self._pool.close()
         await self._stack.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        return self._dialect.model
+
     async def warm(self, voice: Voice) -> None:
         try:
             async with by(asyncio.get_running_loop().time() + WARMED_WITHIN_S):

@@ -77,6 +77,10 @@ class DeepgramSynthesizer:
     def voices(self) -> list[VoiceInfo]:
         return self._listing.latest or []
 
+    def model_of(self, voice: Voice) -> str:
+        """`aura-2` of `aura-2-thalia-en`."""
+        return (voice.name or self._options.voice).rsplit("-", 2)[0]
+
     async def warm(self, voice: Voice) -> None:
         try:
             async with within(WARM_WITHIN_S):

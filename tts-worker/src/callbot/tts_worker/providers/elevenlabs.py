@@ -95,6 +95,9 @@ class ElevenLabsSynthesizer:
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
         await self._stack.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        return self._options.elevenlabs_tts_model
+
     async def warm(self, voice: Voice) -> None:
         try:
             async with by(asyncio.get_running_loop().time() + WARMED_WITHIN_S):

@@ -82,6 +82,16 @@ class GoogleSynthesizer:
     ) -> None:
         await self._open.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        """The kind of the voice: `Chirp3-HD`, `Neural2`."""
+        known = self._listing.latest
+        if known is None and voice.name and not is_full(voice.name):
+            return ""
+        try:
+            return chosen(voice.name, voice.language, usual=self._usual, known=known).kind
+        except ProviderError:
+            return ""
+
     async def warm(self, voice: Voice) -> None:
         try:
             async with within(WARM_WITHIN_S):

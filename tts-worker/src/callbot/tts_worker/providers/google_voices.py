@@ -48,10 +48,14 @@ class GoogleVoice:
         return _parts(self.name)[1]
 
     @property
+    def kind(self) -> str:
+        """`Chirp3-HD`; each has its price."""
+        return self.kind_and_name.rpartition("-")[0]
+
+    @property
     def short_name(self) -> str:
         """`Aoede`, of the newest kind; empty: it has none that says enough."""
-        kind, _, name = self.kind_and_name.rpartition("-")
-        return name if kind == _NEWEST else ""
+        return self.kind_and_name.rpartition("-")[2] if self.kind == _NEWEST else ""
 
     @property
     def streams(self) -> bool:

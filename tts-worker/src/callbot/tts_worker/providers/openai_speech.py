@@ -114,6 +114,9 @@ class OpenAISynthesizer:
     ) -> None:
         await self._stack.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        return self._options.model
+
     async def warm(self, voice: Voice) -> None:
         await self.warmth.warm()
 

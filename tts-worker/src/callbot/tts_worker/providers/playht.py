@@ -77,6 +77,9 @@ class PlayHTSynthesizer:
     ) -> None:
         await self._stack.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        return self._options.playht_tts_engine
+
     async def warm(self, voice: Voice) -> None:
         await self._kept.warm()
 

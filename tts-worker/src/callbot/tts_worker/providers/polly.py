@@ -19,7 +19,7 @@ from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.providers.aws_signature import Credentials
 from callbot.tts_worker.providers.listing import Listing
 from callbot.tts_worker.providers.polly_requests import PollyRequests
-from callbot.tts_worker.providers.polly_voices import Engine, PollyVoices, chosen
+from callbot.tts_worker.providers.polly_voices import Engine, PollyVoice, PollyVoices, chosen
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
@@ -80,6 +80,13 @@ class PollySynthesizer:
     ) -> None:
         await self._open.aclose()
 
+    def model_of(self, voice: Voice) -> str:
+        """The engine: each has its price."""
+        try:
+            return self._chosen(voice).engine(self._engine)
+        except ProviderError:
+            return ""
+
     async def warm(self, voice: Voice) -> None:
         await self._requests.warm()
 
@@ -100,14 +107,7 @@ class PollySynthesizer:
             raise ProviderError("no_audio", "the answer has none", retryable=True)
 
     def _body(self, text: str, voice: Voice) -> dict[str, str]:
-        """Does not wait for the list of voices: without it the vendor knows best."""
-        found = chosen(
-            voice.name,
-            voice.language,
-            usual=self._usual,
-            engine=self._engine,
-            known=self._listing.latest,
-        )
+        found = self._chosen(voice)
         body = {
             "Engine": found.engine(self._engine),
             "OutputFormat": "mulaw",
@@ -119,6 +119,16 @@ class PollySynthesizer:
         if language := found.told_language(voice.language):
             body["LanguageCode"] = language
         return body
+
+    def _chosen(self, voice: Voice) -> PollyVoice:
+        """Does not wait for the list of voices: without it the vendor knows best. Raises ProviderError."""
+        return chosen(
+            voice.name,
+            voice.language,
+            usual=self._usual,
+            engine=self._engine,
+            known=self._listing.latest,
+        )
 
     async def _list(self) -> PollyVoices:
         async with within(LISTED_WITHIN_S):
