@@ -17,7 +17,7 @@ REMINDED_WITHIN_S = 15.0
 
 
 async def heard_in(language: str, emulator: Emulator, bot_id: str) -> list[str]:
-    """All texts of one call: greeted, answered, and then silent until the bot asks whether somebody is there."""
+    """All texts of one call: greeted, answered, then silent until the bot asks whether somebody is there."""
     between = "" if language == "ja-JP" else " "
     async with emulator.dial(bot_id=bot_id) as call:
         await call.hears()
