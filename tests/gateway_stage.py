@@ -130,10 +130,10 @@ class Stage:
     def records(self) -> list[TurnRecord]:
         return [e.fact.turn for e in self._events._waiting if isinstance(e.fact, TurnDone)]
 
-    async def says(self, turn: int, audio: bytes) -> None:
+    async def says(self, turn: int, audio: bytes, *, prepared: bool = False) -> None:
         epoch = self.epochs[Role.MOUTH]
         for piece in (
-            BotAudio(epoch, turn, 0, 0, audio),
+            BotAudio(epoch, turn, 0, 0, audio, prepared=prepared),
             BotAudio(epoch, turn, 0, len(audio), b"", len(audio)),
         ):
             await self.mouth.tell(BOT_AUDIO, piece, call_id=CALL_ID)

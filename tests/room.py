@@ -85,9 +85,11 @@ class Room:
     def records(self) -> list[TurnRecord]:
         return [f.turn for f in self.facts if isinstance(f, TurnDone)]
 
-    def mouth_says(self, turn: int, sentence: int = 0, length_ms: int = 500) -> None:
+    def mouth_says(
+        self, turn: int, sentence: int = 0, length_ms: int = 500, *, prepared: bool = False
+    ) -> None:
         audio = b"\x10" * (length_ms * 8)
-        self.talk.bot_audio(BotAudio(1, turn, sentence, 0, audio))
+        self.talk.bot_audio(BotAudio(1, turn, sentence, 0, audio, prepared=prepared))
         self.talk.bot_audio(BotAudio(1, turn, sentence, len(audio), b"", len(audio)))
 
     def time_passes(self, ms: int) -> None:

@@ -54,6 +54,7 @@ async def test_what_a_bot_may_have_to_say_at_once_is_spoken_ahead(gateway: Bus, 
     bot = await new_bot(gateway, greeting=hello, phrases={"apology": "Sorry.", "still_there": hello})
     spoken = SpeakPhrases(voice="piper:joe", language="en-US", texts=[hello, "Sorry."])
     assert await mouth.next() == spoken
+    mouth.may_answer.set()
     await change(gateway, bot.id, voice="polly:joanna")
     assert await mouth.next() == spoken.model_copy(update={"voice": "polly:joanna"})
     await change(gateway, bot.id, language="fr-FR")
@@ -69,11 +70,24 @@ async def test_what_a_bot_may_have_to_say_at_once_is_spoken_ahead(gateway: Bus, 
 
 
 async def test_other_changes_ask_for_nothing(gateway: Bus, mouth: Mouth) -> None:
+    mouth.may_answer.set()
     bot = await new_bot(gateway)
     await mouth.next()
     await change(gateway, bot.id, goal="New", context="More", hints=["Luigi"], status="paused")
     await change(gateway, bot.id, greeting="The next one.")
     assert (await mouth.next()).texts == ["The next one."]
+
+
+async def test_a_bot_that_is_changed_all_the_time_has_one_request_in_work(gateway: Bus, mouth: Mouth) -> None:
+    """Each may cost minutes of a voice, and a worker takes a hundred of them from everybody together."""
+    bot = await new_bot(gateway)
+    await mouth.next()
+    for n in range(20):
+        await change(gateway, bot.id, greeting=f"Number {n}.")
+    other = await new_bot(gateway, greeting="Somebody else's.")
+    assert (await mouth.next()).texts == [other.greeting]
+    mouth.may_answer.set()
+    assert (await mouth.next()).texts == ["Number 19."]
 
 
 async def test_nobody_there_to_speak_is_no_failure(gateway: Bus) -> None:

@@ -252,14 +252,14 @@ def test_a_notice_before_the_greeting_and_only_what_is_missing_is_asked_for() ->
     assert room.records[0].heard == "This call is recorded. Hello!"
 
 
-def test_audio_that_comes_at_once_was_prepared() -> None:
-    for after_ms, prepared in ((15, True), (16, False)):
+def test_the_mouth_says_whether_a_sentence_was_prepared() -> None:
+    for after_ms, prepared in ((15, True), (16, False), (2, False)):
         room = Room().greeted()
         room.talk.open_turn("speech", "Hi", room.now_ms)
         room.talk.take(answer(1))
         room.talk.speech.asked(room.talk.playout.sentences[0])
         room.now_ms += after_ms
-        room.mouth_says(1)
+        room.mouth_says(1, prepared=prepared)
         room.time_passes(700)
         assert room.records[-1].prepared is prepared
         assert room.records[-1].times.tts_first_audio_ms == after_ms

@@ -14,6 +14,7 @@ from callbot.gateway.turns import Turns
 from callbot.runtime.errors import TimedOut
 from callbot.schemas.audio import BYTES_PER_MS, FRAME_BYTES, FRAME_MS, BotAudio
 from callbot.schemas.recording import PIECE_MS, RecordingPiece, Track
+from callbot.schemas.turn_taking import Phrases
 from tests.samples import CALL_ID, a_brief
 
 SILENCE = b"\xff"
@@ -51,11 +52,14 @@ class Store:
 class Phone:
     """A recorded call on a clock of its own: frames come when they are complete; it plays as Twilio does."""
 
-    def __init__(self, store: Store, late_ms: Callable[[int], float] = lambda seq: 0.0) -> None:
+    def __init__(
+        self, store: Store, late_ms: Callable[[int], float] = lambda seq: 0.0, notice: str | None = None
+    ) -> None:
         self.now_ms = BEGAN_MS
         self.store = store
         self._late_ms = late_ms
-        self.recording = CallRecording(a_brief(record=True), 0, store, lambda: self.now_ms)  # type: ignore[arg-type]
+        brief = a_brief(record=True, phrases=Phrases(recorded=notice))
+        self.recording = CallRecording(brief, 0, store, lambda: self.now_ms)  # type: ignore[arg-type]
         self.line = RecordedLine(self, self.recording)
         self.running = asyncio.create_task(self.recording.run())
         self.frames = 0
@@ -258,3 +262,15 @@ async def test_the_end_of_a_call_does_not_wait_for_a_store_that_is_stuck(
     async with asyncio.timeout(2):
         await phone.ends()
     assert store.pieces == [] and "the recording has a gap" in caplog.text
+
+
+async def test_who_has_not_been_told_is_not_recorded(store: Store) -> None:
+    phone = Phone(store, notice="This call is recorded.")
+    said = b"\x22" * FRAME_BYTES * 10
+    await phone.passes(200, said)
+    phone.recording.bot_said("Hello!")
+    await phone.passes(200, said)
+    phone.recording.bot_said("This call is recorded. Hello!")
+    await phone.passes(200, said)
+    await phone.ends()
+    assert store.track(Track.CALLER) == SILENCE * len(said) * 2 + said

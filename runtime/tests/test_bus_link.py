@@ -2,23 +2,33 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
 
 from callbot.runtime.bus import REFUSED_HEADER, Bus, connect
-from callbot.runtime.errors import NoResponders, SettingsError
+from callbot.runtime.errors import NoResponders, SettingsError, TimedOut
 from callbot.schemas.bots import BotRef
+from callbot.schemas.calls import CallEnded, CallEvent
 from callbot.schemas.message import Receipt, Refusal
 from callbot.schemas.seats import SeatRenew
-from callbot.schemas.subjects import BOT_DELETE, SEAT_RENEW
+from callbot.schemas.subjects import BOT_DELETE, CALL_EVENT, PHRASES, SEAT_RENEW
 from callbot.schemas.users import Credential, Done
 from tests.servers import PASSWORD, Server, url_for
 
 Buses = dict[str, Bus]
 CALL = "CA" + "1" * 32
 REF = BotRef(credential=Credential(), bot_id="b")
+EVENT = CallEvent(
+    event_id="1",
+    call_id=CALL,
+    bot_id="bot_1",
+    user_id="public",
+    at=datetime.now(UTC),
+    fact=CallEnded(reason="caller_hung_up", duration_ms=1),
+)
 
 
 async def test_a_process_that_the_server_refuses_ends(server: Server, tmp_path: Path) -> None:
@@ -91,3 +101,33 @@ async def test_what_is_being_answered_is_waited_for(buses: Buses) -> None:
     assert (await asked).message == "Bot deleted"
     with pytest.raises(NoResponders):
         await gateway.ask(BOT_DELETE, REF, timeout_s=5)
+
+
+@pytest.mark.parametrize("way", ["tell", "ask", "remember", "bucket"])
+async def test_a_link_that_breaks_while_it_is_written_to_is_a_bus_that_is_away(
+    server: Server, way: str
+) -> None:
+    """Just after a reconnect nats-py writes to the socket itself: the socket's own error comes through."""
+    async with connect(url_for("gateway", server), speaks_as="gateway") as bus:
+        flusher = bus._client._flusher_task
+        assert flusher is not None
+        flusher.cancel()
+        await asyncio.wait({flusher})
+        server.kill()
+        # Nothing is awaited in between: the client has not noticed yet.
+        with pytest.raises(TimedOut):
+            await _spoken(bus, way)
+
+
+async def _spoken(bus: Bus, way: str) -> None:
+    match way:
+        case "tell":
+            for _ in range(2):
+                # The first one breaks the socket.
+                await bus.tell(CALL_EVENT, EVENT, call_id=CALL)
+        case "ask":
+            await bus.ask(BOT_DELETE, REF, timeout_s=1)
+        case "remember":
+            await bus.remember(CALL_EVENT, EVENT, message_id="1", timeout_s=1, call_id=CALL)
+        case "bucket":
+            await bus.bucket(PHRASES)

@@ -10,7 +10,15 @@ U16, U32 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 CALLER = st.builds(
     CallerAudio, epoch=U16, seq=U32, at_ms=U32, payload=st.binary(max_size=160), replayed=st.booleans()
 )
-CHUNK = st.builds(BotAudio, epoch=U16, turn=U32, sentence=U32, offset=U32, payload=st.binary(max_size=4000))
+CHUNK = st.builds(
+    BotAudio,
+    epoch=U16,
+    turn=U32,
+    sentence=U32,
+    offset=U32,
+    payload=st.binary(max_size=4000),
+    prepared=st.booleans(),
+)
 END = st.builds(BotAudio, epoch=U16, turn=U32, sentence=U32, offset=U32, payload=st.just(b""), total=U32)
 
 

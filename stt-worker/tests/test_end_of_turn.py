@@ -6,7 +6,16 @@ detector remembers.
 
 import pytest
 
-from callbot.stt_worker.end_of_turn import Began, Ended, EndOfTurn, Happening, Resumed, WentQuiet
+from callbot.stt_worker.end_of_turn import (
+    BUSY_QUIET_MS,
+    Began,
+    Ended,
+    EndOfTurn,
+    Happening,
+    Resumed,
+    StayedQuiet,
+    WentQuiet,
+)
 
 HEARD = {
     "#": (0.9, -20.0),
@@ -16,7 +25,7 @@ HEARD = {
     "q": (0.9, -42.0),
     "~": (0.9, -64.0),
 }
-BEGAN, QUIET, RESUMED, ENDED = Began, WentQuiet, Resumed, Ended
+BEGAN, QUIET, STAYED, RESUMED, ENDED = Began, WentQuiet, StayedQuiet, Resumed, Ended
 
 
 def course(chunks: str, *, silence_ms: int = 500, **settings: int) -> list[tuple[int, Happening]]:
@@ -44,30 +53,39 @@ def course(chunks: str, *, silence_ms: int = 500, **settings: int) -> list[tuple
         ("?#", []),
         ("#?#", [(2, BEGAN)]),
         ("?.##", [(3, BEGAN)]),
-        ("+##.", [(2, BEGAN)]),
-        ("##.#", [(1, BEGAN)]),
-        ("##..", [(1, BEGAN), (3, QUIET)]),
-        ("##+++..", [(1, BEGAN), (6, QUIET)]),
-        ("##..##", [(1, BEGAN), (3, QUIET), (5, RESUMED)]),
-        ("##..#.", [(1, BEGAN), (3, QUIET)]),
-        ("##..++++", [(1, BEGAN), (3, QUIET)]),
-        ("##" + "." * 16, [(1, BEGAN), (3, QUIET), (17, ENDED)]),
+        ("+##.", [(2, BEGAN), (3, QUIET)]),
+        ("##.#", [(1, BEGAN), (2, QUIET)]),
+        ("##..", [(1, BEGAN), (2, QUIET)]),
+        ("##+++..", [(1, BEGAN), (5, QUIET)]),
+        ("##..##", [(1, BEGAN), (2, QUIET), (5, RESUMED)]),
+        ("##..#.", [(1, BEGAN), (2, QUIET), (5, STAYED)]),
+        ("##..++++", [(1, BEGAN), (2, QUIET), (4, STAYED)]),
+        ("##" + "." * 16, [(1, BEGAN), (2, QUIET), (4, STAYED), (17, ENDED)]),
         # A click in the silence neither ends nor prolongs the turn …
-        ("##" + "." * 5 + "#" + "." * 10, [(1, BEGAN), (3, QUIET), (17, ENDED)]),
+        ("##" + "." * 5 + "#" + "." * 10, [(1, BEGAN), (2, QUIET), (4, STAYED), (17, ENDED)]),
         # … but what may be speech is waited for when the turn would end.
-        ("##" + "." * 15 + "#.", [(1, BEGAN), (3, QUIET), (18, ENDED)]),
-        ("##" + "." * 15 + "##", [(1, BEGAN), (3, QUIET), (18, RESUMED)]),
+        ("##" + "." * 15 + "#.", [(1, BEGAN), (2, QUIET), (4, STAYED), (18, ENDED)]),
+        ("##" + "." * 15 + "##", [(1, BEGAN), (2, QUIET), (4, STAYED), (18, RESUMED)]),
         # Our own voice comes back quietly; who has begun may go on quietly, and so after a pause.
         ("q" * 50, []),
         ("#qqqq", []),
-        ("##qqqq..", [(1, BEGAN), (7, QUIET)]),
-        ("##..qq", [(1, BEGAN), (3, QUIET), (5, RESUMED)]),
+        ("##qqqq..", [(1, BEGAN), (6, QUIET)]),
+        ("##..qq", [(1, BEGAN), (2, QUIET), (5, RESUMED)]),
         # The detector remembers speech for a while: the level tells when it ended.
-        ("##~~.", [(1, BEGAN), (4, QUIET)]),
-        ("##~~~~##", [(1, BEGAN)]),
+        ("##~~.", [(1, BEGAN), (2, QUIET), (4, STAYED)]),
+        ("##~~~~##", [(1, BEGAN), (2, QUIET), (4, STAYED), (7, RESUMED)]),
         (
             ("##" + "." * 16) * 2,
-            [(1, BEGAN), (3, QUIET), (17, ENDED), (19, BEGAN), (21, QUIET), (35, ENDED)],
+            [
+                (1, BEGAN),
+                (2, QUIET),
+                (4, STAYED),
+                (17, ENDED),
+                (19, BEGAN),
+                (20, QUIET),
+                (22, STAYED),
+                (35, ENDED),
+            ],
         ),
     ],
 )
@@ -79,7 +97,8 @@ def test_positions() -> None:
     happened = [h for _, h in course("." * 20 + "####" + "~" + "." * 16)]
     assert happened == [
         Began(20 * 32 - 300, 20 * 32),
-        WentQuiet(20 * 32 - 300, 26 * 32, 24 * 32, 4 * 32),
+        WentQuiet(20 * 32 - 300, 25 * 32, 24 * 32, 4 * 32),
+        StayedQuiet(),
         Ended(20 * 32 - 300, 24 * 32, 40 * 32, 4 * 32),
     ]
 
@@ -119,7 +138,15 @@ def test_each_silence_is_weighed_anew() -> None:
             happened.append((i, type(happening)))
         if i == 3:
             turns.wait_until(128)
-    assert happened == [(1, BEGAN), (3, QUIET), (6, RESUMED), (8, QUIET), (26, ENDED)]
+    assert happened == [
+        (1, BEGAN),
+        (2, QUIET),
+        (4, STAYED),
+        (6, RESUMED),
+        (7, QUIET),
+        (9, STAYED),
+        (26, ENDED),
+    ]
 
 
 def test_endless_speech_is_ended_by_force_and_goes_on_as_the_next_turn() -> None:
@@ -131,10 +158,17 @@ def test_endless_speech_is_ended_by_force_and_goes_on_as_the_next_turn() -> None
 
 def test_long_speech_ends_at_its_next_short_pause() -> None:
     happened = course("#" * 92 + "...", max_utterance_ms=3200)
-    assert [(i, type(h)) for i, h in happened] == [(1, BEGAN), (93, ENDED)]
+    assert [(i, type(h)) for i, h in happened] == [(1, BEGAN), (92, QUIET), (93, ENDED)]
 
 
 def test_voiced_time_leaves_pauses_out() -> None:
     ended = course("###...####" + "." * 16)[-1][1]
     assert isinstance(ended, Ended)
     assert ended.voiced_ms == 7 * 32
+
+
+def test_where_decodes_are_dear_a_longer_silence_is_waited_for() -> None:
+    turns = EndOfTurn()
+    turns.quiet_ms = BUSY_QUIET_MS
+    happened = [(i, type(h)) for i, c in enumerate("##...") if (h := turns.hear((i + 1) * 32, *HEARD[c]))]
+    assert happened == [(1, BEGAN), (3, QUIET), (4, STAYED)]

@@ -8,6 +8,7 @@ from callbot.runtime.errors import ProviderError
 from callbot.schemas.message import Receipt
 from callbot.schemas.speech import SpeechVerdict, TurnEnded
 from callbot.schemas.text_audio import TONE, audible
+from callbot.schemas.turn_taking import TurnTaking
 from callbot.stt_worker.providers.scripted import ScriptedRecognizer
 from callbot.stt_worker.recognizer import Recognizer, Utterance
 
@@ -159,7 +160,11 @@ class Failing(ScriptedRecognizer):
 
 
 class Hanging(ScriptedRecognizer):
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
     async def transcribe(self, utterance: Utterance) -> str:
+        self.begun.set()
         await asyncio.Event().wait()
         return ""
 
@@ -173,6 +178,17 @@ async def test_a_turn_whose_text_is_lost_is_reported_with_the_reason(
         await gateway.send(PAUSE + audible("a table for four") + PAUSE)
         turn = await gateway.turn()
     assert (turn.text, turn.error) == ("", error)
+
+
+async def test_a_text_that_does_not_come_is_waited_for_once_from_the_last_word(gateway, worker) -> None:
+    """Until the turn is reported nobody says anything: the silence and the deadline must not add up."""
+    hanging = Hanging()
+    async with worker(hanging, decode_deadline_s=2.0):
+        await gateway.offer(turn=TurnTaking(max_silence_ms=5000))
+        await gateway.send(PAUSE + audible("a table for four") + 4 * PAUSE)
+        await asyncio.wait_for(hanging.begun.wait(), 10)
+        turn = await gateway.turn(within_s=3.5)
+    assert turn.error == "stt_timeout"
 
 
 async def test_nothing_is_left_behind(gateway, worker) -> None:

@@ -14,7 +14,7 @@ INCOMPLETE, COUNTING = Completeness.INCOMPLETE, Completeness.COUNTING
         (DONE, 0.9, 250, "all"),
         (DONE, 0.6, 350, "prosody"),
         (DONE, 0.3, 550, "prosody"),
-        (DONE, 0.1, 900, "prosody"),
+        (DONE, 0.1, 600, "prosody"),
         (DONE, None, 350, "words"),
         (UNSURE, 0.9, 350, "all"),
         (UNSURE, 0.6, 450, "prosody"),
@@ -64,7 +64,7 @@ def test_its_opinion_never_makes_the_silence_longer(words: Completeness, finishe
     [
         (DONE, 0.9, 600, 1500, 600),
         (DONE, 0.3, 600, 1500, 600),
-        (DONE, 0.1, 200, 700, 700),
+        (DONE, 0.1, 200, 550, 550),
         (INCOMPLETE, None, 200, 700, 700),
         (COUNTING, None, 200, 3000, 3000),
         # The least wins where the bounds contradict each other.

@@ -8,10 +8,11 @@ import pytest
 
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.schemas.text_audio import audible
-from callbot.stt_worker.providers.local import LocalRecognizer, _once, _repeats, split_at_pauses
+from callbot.stt_worker.providers import circles
+from callbot.stt_worker.providers.local import Hypothesis, LocalRecognizer, split_at_pauses
 from callbot.stt_worker.providers.scripted import ScriptedRecognizer
 from callbot.stt_worker.recognition import LocalGuards, open_recognition
-from callbot.stt_worker.recognizer import Recognizer, Utterance
+from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance
 from callbot.stt_worker.settings import Settings
 
 
@@ -118,8 +119,8 @@ def test_long_audio_is_cut_where_it_is_quietest() -> None:
     ],
 )
 def test_circles(tokens: tuple[int, ...], times: int, once: tuple[int, ...]) -> None:
-    assert _repeats(tokens) == times
-    assert _once(tokens) == once
+    assert circles.repeats(tokens) == times
+    assert circles.once(tokens) == once
 
 
 async def test_scripted_reads_what_the_audio_carries() -> None:
@@ -154,3 +155,41 @@ async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be used"):
         async with LocalRecognizer.open(Settings(stt_model=tmp_path)):
             pass
+
+
+@pytest.mark.parametrize(
+    ("text", "anew"),
+    [
+        ("can we sit outside if the weather is good can we sit outside if the", True),
+        ("yes that would be great yes that would be great", True),
+        ("no no no", False),
+        ("yes please yes please", False),
+        ("is it good is it", False),
+        ("", False),
+        ("my name is anna my name is anna", True),
+    ],
+)
+def test_a_decode_that_begins_anew_is_doubtful(text: str, anew: bool) -> None:
+    assert circles.begins_anew(text.split()) is anew
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "doubted"),
+    [
+        ("And make them.", -0.9, True),
+        ("Hold on.", -0.3, False),
+        ("Maybe.", -0.9, False),
+        ("Amen.", -1.1, True),
+    ],
+)
+def test_words_found_in_a_hum_are_hardly_believed(text: str, score: float, doubted: bool) -> None:
+    assert Hypothesis(text, score, no_speech=0.3, tokens=(1, 2), cut=False).hardly_believed is doubted
+
+
+async def test_short_answers_are_understood(
+    local: Recognizer, say: Callable[[list[str]], list[bytes]]
+) -> None:
+    said = ["Hold on.", "Not that.", "Thank you.", "Never mind.", "Who is this?"]
+    heard = [await local.transcribe(Utterance(b"\xff" * 2400 + audio[:9600])) for audio in say(said)]
+    assert not any(isinstance(text, Doubted) for text in heard)
+    assert [words(text) for text in heard] == [words(text) for text in said]

@@ -167,7 +167,7 @@ async def test_the_bot_says_how_long_silences_may_be(gateway, worker) -> None:
     assert 400 <= turn.ended_at_ms - turn.speech_ended_at_ms <= 432
 
 
-@pytest.mark.parametrize(("finished", "silence_ms"), [(0.95, 256), (0.6, 352), (0.3, 576), (0.05, 928)])
+@pytest.mark.parametrize(("finished", "silence_ms"), [(0.95, 256), (0.6, 352), (0.3, 576), (0.05, 608)])
 async def test_the_sound_of_a_voice_shortens_and_prolongs_the_silence(
     gateway, worker, finished: float, silence_ms: int
 ) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from callbot.stt_worker.turn_reports import Decoded
 from callbot.stt_worker.words import Completeness, completeness, is_backchannel
 
 DONE, UNSURE = Completeness.DONE, Completeness.UNSURE
@@ -109,6 +110,9 @@ def test_other_languages(language: str, text: str, expected: Completeness) -> No
         "I see.",
         "Got it.",
         "All right.",
+        "M-H-N.",
+        "M&M",
+        "Hn",
         "I see, okay.",
         "Yes.",
     ],
@@ -135,3 +139,17 @@ def test_backchannels(text: str) -> None:
 )
 def test_no_backchannels(text: str) -> None:
     assert not is_backchannel(text)
+
+
+@pytest.mark.parametrize(
+    ("decoded", "interrupts"),
+    [
+        (Decoded("And make them.", 50.0, doubted=True), False),
+        (Decoded("And make them.", 50.0), True),
+        (Decoded("Excuse me", 50.0, doubted=True), True),
+        (Decoded("Stop.", 50.0, doubted=True), True),
+        (Decoded("Yeah.", 50.0), False),
+    ],
+)
+def test_what_interrupts_the_bot(decoded: Decoded, interrupts: bool) -> None:
+    assert decoded.is_no_interruption("en-US") is not interrupts

@@ -32,6 +32,8 @@ FAULTS = {
     "model down, webhook 500": ("500", "llm down"),
     "model slow, webhook times out": ("slow", "llm slow"),
     "model stalls, webhook times out": ("slow", "llm stalls"),
+    "ears fail": ("echo", "[[stt:fail]]"),
+    "ears stall": ("echo", "[[stt:stall]]"),
     "voice fails": ("echo", "[[tts:fail]]"),
     "voice stalls": ("echo", "[[tts:stall]]"),
     "voice breaks": ("echo", "[[tts:break]] in the middle of what it says"),

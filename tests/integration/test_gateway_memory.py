@@ -11,12 +11,17 @@ from callbot.call_router.memory import ensure_memory
 from callbot.gateway import memory
 from callbot.gateway.call_memory import CallMemory
 from callbot.gateway.memory import EventLog, JournalLost, Journals, JournalWriter
+from callbot.gateway.turns import Turns
 from callbot.runtime.bus import Bus, connect
+from callbot.runtime.errors import TimedOut
 from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import CallEnded, CallEvent, CallJournal, CallStarted, CallState
 from callbot.schemas.memory import CALL_EVENTS
-from callbot.schemas.subjects import CALL_EVENT
-from tests.samples import a_brief
+from callbot.schemas.seats import CallOver
+from callbot.schemas.subjects import CALL_EVENT, CALL_OVER
+from callbot.schemas.turn_taking import Phrases
+from callbot.schemas.webhook import Action
+from tests.samples import CALL_ID, a_brief
 from tests.servers import Server, nats_server, url_for
 
 ENDED = CallEnded(reason="caller_hung_up", duration_ms=1)
@@ -124,3 +129,36 @@ async def test_a_voice_that_does_not_work_is_told_with_the_first_stream_alone(bu
     assert told(VoiceStatus.FALLBACK, 1) == ["started", "fallback"]
     assert told(VoiceStatus.FALLBACK, 2) == ["started"]
     assert told(VoiceStatus.OK, 1) == ["started"]
+
+
+@pytest.mark.parametrize("action", [Action.HANGUP, Action.TRANSFER])
+async def test_of_an_ended_call_only_what_a_transfer_may_need_lies_in_the_bucket(
+    bus: Bus, action: Action
+) -> None:
+    brief = a_brief(context="All the dishes.", phrases=Phrases(apology="So sorry."))
+    memory = CallMemory(Journals(bus), EventLog(bus), brief, None)
+    running = asyncio.create_task(memory.run())
+    memory.save(Turns(CALL_ID), CallState.ENDED, (action, "+14155550142"))
+    assert await memory.settled(5)
+    running.cancel()
+    stored = await Journals(bus).read(CALL_ID)
+    assert stored is not None
+    kept = stored[0].brief.context, stored[0].brief.phrases.apology
+    assert kept == (("All the dishes.", "So sorry.") if action is Action.TRANSFER else ("", None))
+
+
+async def test_a_link_that_breaks_while_a_journal_is_on_its_way_is_a_bus_that_is_away(
+    server: Server, bus: Bus
+) -> None:
+    """Just after a reconnect nats-py writes to the socket itself: the socket's own error comes through."""
+    journals = Journals(bus)
+    revision = await journals.write(journal(turns=1), None)
+    flusher = bus._client._flusher_task
+    assert flusher is not None
+    flusher.cancel()
+    await asyncio.wait({flusher})
+    server.kill()
+    # The first write breaks the socket; nothing is awaited in between, so that nobody has noticed yet.
+    await bus.tell(CALL_OVER, CallOver(call_id=CALL_ID, generation=1), call_id=CALL_ID)
+    with pytest.raises(TimedOut):
+        await journals.write(journal(turns=2), revision)

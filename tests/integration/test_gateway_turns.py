@@ -94,7 +94,7 @@ async def test_a_turn_is_foreseen_withdrawn_foreseen_again_and_opened(stage: Sta
     assert opened.history == [HistoryEntry(role="bot", content="Hello!")]
     await stage.answered(1, "Fine.")
     await stage.until(lambda: bool(stage.all_of(SaySentence)))
-    await stage.says(1, b"\x33" * 800)
+    await stage.says(1, b"\x33" * 800, prepared=True)
     await stage.until(lambda: stage.sent.endswith(b"\x33" * 800))
     await stage.passes(2000)
     record = stage.records[-1]

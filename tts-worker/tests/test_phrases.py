@@ -191,6 +191,22 @@ async def test_the_longest_audio_is_one_message(bucket: KeyValue, own_nats: Serv
     assert len(await stored(bucket, text) or b"") > 890_000
 
 
+async def test_what_never_fits_is_spoken_once(
+    bucket: KeyValue, asker: Bus, voice: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gateways ask again every minute, and it costs two minutes of the voice to find out."""
+    monkeypatch.setattr(phrases, "MAX_AUDIO_BYTES", 3000)
+    monkeypatch.setattr(phrases, "REMEMBERED", 2)
+    other = "And this is much too long as well."
+    for _ in range(3):
+        with pytest.raises(Refused, match="not_spoken"):
+            await ask(asker, HELLO, other)
+    assert voice.asked == [(HELLO, False), (other, False)]
+    with pytest.raises(Refused, match="not_spoken"):
+        await ask(asker, "Another long sentence.", HELLO)
+    assert len(voice.asked) == 4
+
+
 async def test_one_that_cannot_be_spoken_does_not_cost_the_others(bucket: KeyValue, asker: Bus) -> None:
     with pytest.raises(Refused, match="not_spoken"):
         await ask(asker, "[[tts:fail]]", "[[tts:break]] this", HELLO)

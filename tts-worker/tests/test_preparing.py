@@ -70,7 +70,7 @@ class Watched(ScriptedSynthesizer):
 
     async def until(self, *closed: str, asked: int = 0) -> None:
         async with asyncio.timeout(WITHIN_S):
-            while self.closed != list(closed) or len(self.asked) < asked:
+            while sorted(self.closed) != sorted(closed) or len(self.asked) < asked:
                 self.news.clear()
                 await self.news.wait()
 
@@ -84,6 +84,7 @@ class Call:
         self.call_id = next(CALL_IDS)
         self.heard: dict[tuple[int, int], bytes] = {}
         self.ended: set[tuple[int, int]] = set()
+        self.prepared: set[tuple[int, int]] = set()
         self._news = asyncio.Event()
 
     async def begin(self) -> None:
@@ -105,8 +106,7 @@ class Call:
         await self.gateway.tell(TURN_CANCELLED, TurnCancelled(number=number), call_id=self.call_id)
 
     async def end(self) -> None:
-        over = CallOver(call_id=self.call_id, generation=9)
-        await self.gateway.tell(CALL_OVER, over, call_id=self.call_id)
+        await self.gateway.tell(CALL_OVER, CallOver(call_id=self.call_id, generation=9), call_id=self.call_id)
 
     async def whole(self, turn: int = 1, sentence: int = 0) -> bytes:
         await self._until(lambda: (turn, sentence) in self.ended)
@@ -125,6 +125,7 @@ class Call:
         key = (audio.turn, audio.sentence)
         assert len(self.heard.get(key, b"")) == audio.offset
         self.heard[key] = self.heard.get(key, b"") + audio.payload
+        self.prepared |= {key} if audio.prepared else set()
         if audio.total is not None:
             assert audio.total == len(self.heard[key])
             self.ended.add(key)
@@ -159,6 +160,7 @@ async def test_a_prepared_sentence_is_synthesised_once_and_not_heard_before_it_i
     assert call.heard == {}
     await call.say(TEXT.replace(" ", "\n"))
     assert await call.whole() == audible(TEXT, MS)
+    assert call.prepared == {(1, 0)}
     assert voice.asked == [(TEXT, False)]
     await call.end()
     while not (said := [r for r in caplog.records if r.msg == "sentences were prepared"]):
@@ -201,6 +203,7 @@ async def test_another_sentence_throws_it_away(call: Call, voice: Watched) -> No
     assert await call.whole() == audible(OTHER, MS)
     await call.say(TEXT, sentence=1)
     assert await call.whole(sentence=1) == audible(TEXT, MS)
+    assert call.prepared == set()
     assert voice.asked == [(TEXT, False), (OTHER, True), (TEXT, True)]
 
 
@@ -286,9 +289,7 @@ async def test_a_claimed_one_that_still_waits_ends_with_its_turn(call: Call, voi
     await voice.until(asked=2)
     await call.say(TEXT, turn=2)
     await call.cancel(2)
-    async with asyncio.timeout(WITHIN_S):
-        while set(voice.closed) != {OTHER, TEXT}:
-            await asyncio.sleep(0.01)
+    await voice.until(OTHER, TEXT, asked=2)
 
 
 async def test_after_the_call_nothing_is_left(call: Call, voice: Watched) -> None:

@@ -12,6 +12,8 @@ from callbot.schemas.turn_taking import SpeakPhrases
 SPOKEN = frozenset({"voice", "language", "greeting", "phrases"})
 """The fields of a bot that its sentences depend on."""
 SPOKEN_WITHIN_S = 10.0
+GOES_ON_S = 30.0
+"""So long a bot's next request waits while a worker still speaks the last one."""
 log = logging.getLogger(__name__)
 
 
@@ -20,18 +22,31 @@ def phrases_of(bot: StoredBot) -> SpeakPhrases:
 
 
 class PhrasesAhead:
+    """One request of a bot at a time; of its changes meanwhile the newest counts."""
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted: dict[str, SpeakPhrases] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     def speak(self, bot: StoredBot) -> None:
         """Nobody waits for it: what is missing in a call is asked for by its gateway."""
-        task = asyncio.create_task(self._ask(bot))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._wanted[bot.id] = phrases_of(bot)
+        if bot.id not in self._asking:
+            self._asking[bot.id] = asyncio.create_task(self._ask_all(bot.id))
 
-    async def _ask(self, bot: StoredBot) -> None:
+    async def _ask_all(self, bot_id: str) -> None:
         try:
-            await self._bus.ask(PHRASES_SPEAK, phrases_of(bot), timeout_s=SPOKEN_WITHIN_S)
+            while (wanted := self._wanted.pop(bot_id, None)) is not None:
+                if not await self._spoken(bot_id, wanted):
+                    await asyncio.sleep(GOES_ON_S)
+        finally:
+            del self._asking[bot_id]
+
+    async def _spoken(self, bot_id: str, wanted: SpeakPhrases) -> bool:
+        """False: a worker is still at it."""
+        try:
+            return (await self._bus.ask(PHRASES_SPEAK, wanted, timeout_s=SPOKEN_WITHIN_S)).accepted
         except BusError as e:
-            log.info("phrases not spoken ahead", extra={"bot_id": bot.id, "reason": str(e)})
+            log.info("phrases not spoken ahead", extra={"bot_id": bot_id, "reason": str(e)})
+            return True

@@ -66,7 +66,7 @@ class BotSpeech:
     def add(self, audio: BotAudio) -> None:
         turn = self._turns.current
         if turn is not None and (turn.number, 0) == (audio.turn, audio.sentence) and audio.payload:
-            turn.audio_arrived(self._clock())
+            turn.audio_arrived(self._clock(), prepared=audio.prepared)
         self._send(self._playout.add(audio, self._clock()))
 
     def pause(self) -> None:

@@ -16,6 +16,7 @@ from callbot.schemas.calls import (
     MediaFlowed,
     StageFallback,
 )
+from callbot.schemas.turn_taking import Phrases
 from callbot.schemas.webhook import Action
 
 TURNS_OF_A_LOST_STREAM = 1000
@@ -77,7 +78,8 @@ class CallMemory:
         brief, history = self._brief, list(turns.history)
         if state is CallState.ENDED and action is not Action.TRANSFER:
             # It lies for hours beside those of living calls, in a bucket that has an end.
-            brief, history = brief.model_copy(update={"goal": "", "context": "", "hints": []}), []
+            long: dict[str, object] = {"goal": "", "context": "", "hints": [], "phrases": Phrases()}
+            brief, history = brief.model_copy(update=long), []
         self._writer.save(
             CallJournal(
                 brief=brief,

@@ -64,7 +64,8 @@ class Conversation:
     def greeting_is_protected(self) -> bool:
         """It is being said, and nothing may cut it off."""
         turn = self.turns.current
-        return self._brief.protect_greeting and turn is not None and turn.input == "greeting"
+        asked_for = self._brief.protect_greeting or (self._brief.record and self._brief.phrases.recorded)
+        return bool(asked_for) and turn is not None and turn.input == "greeting"
 
     def bot(self) -> Bot:
         """What a sound of the caller meets."""

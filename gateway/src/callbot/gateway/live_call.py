@@ -25,7 +25,7 @@ from callbot.gateway.turns import Turn, Turns
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.schemas.audio import FRAME_MS, BotAudio
-from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallState, EndReason
+from callbot.schemas.calls import CallBrief, CallFact, CallJournal, CallState, EndReason, TurnDone
 from callbot.schemas.dialog import SentenceFailed, TurnAnswered
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import CallOver, Role, SeatRenew
@@ -65,6 +65,8 @@ class LiveCall:
         if brief.record:
             began_ms = self._memory.call_ms if resumed else 0
             self._recording = CallRecording(brief, began_ms, platform.pieces, self._clock)
+            for entry in self._memory.history:
+                self._recording.bot_said(entry.content if entry.role == "bot" else "")
             line = RecordedLine(line, self._recording)
         self._line = line
         turns = Turns(brief.call_id, self._memory.history, self._memory.turns)
@@ -174,6 +176,8 @@ class LiveCall:
             return
         if frames := self._frames.cut(payload, now_ms):
             if self._recording:
+                if self._recording.awaits_notice:
+                    self._recording.bot_said(self.conversation.speech.heard())
                 self._recording.heard(b"".join(frame.payload for frame in frames))
             await self._hand_over.feed_ears()
 
@@ -259,6 +263,8 @@ class LiveCall:
 
     def tell(self, fact: CallFact) -> None:
         self._memory.tell(fact)
+        if self._recording and isinstance(fact, TurnDone):
+            self._recording.bot_said(fact.turn.heard)
 
     def finished(self, reason: EndReason) -> None:
         self._spawn(self.end(reason))

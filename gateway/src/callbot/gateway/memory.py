@@ -11,7 +11,7 @@ from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from callbot.runtime.bus import Bus
-from callbot.runtime.errors import BusError
+from callbot.runtime.errors import BusError, TimedOut
 from callbot.schemas.calls import CallBrief, CallEvent, CallFact, CallJournal
 from callbot.schemas.memory import CALLS
 from callbot.schemas.subjects import CALL_EVENT
@@ -47,6 +47,8 @@ class Journals:
                 entry = await (await self.bucket()).get(call_id)
             except KeyNotFoundError:
                 return None
+            except ConnectionError as e:
+                raise TimedOut("a journal was not read") from e
         if entry.value is None or entry.revision is None:
             return None
         return CallJournal.decode(entry.value), entry.revision
@@ -54,7 +56,13 @@ class Journals:
     async def write(self, journal: CallJournal, revision: int | None) -> int:
         """Compare and set; returns the new revision. Raises KeyWrongLastSequenceError."""
         async with asyncio.timeout(WRITE_WITHIN_S):
-            return await (await self.bucket()).update(journal.brief.call_id, journal.encode(), last=revision)
+            try:
+                return await (await self.bucket()).update(
+                    journal.brief.call_id, journal.encode(), last=revision
+                )
+            except ConnectionError as e:
+                # nats-py lets the socket's own error through when a link breaks while it is written to.
+                raise TimedOut("a journal was not written") from e
 
 
 class JournalWriter:

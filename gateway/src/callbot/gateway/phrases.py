@@ -146,7 +146,7 @@ class PhraseLibrary:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 found = await asyncio.gather(*(self._read(wanted, text) for text in wanted.texts))
-        except (TimeoutError, BusError, NatsError) as e:
+        except (TimeoutError, ConnectionError, BusError, NatsError) as e:
             log.info("phrases not read", extra={"reason": str(e) or type(e).__name__})
             return None
         texts = [text for text, there in zip(wanted.texts, found, strict=True) if not there]

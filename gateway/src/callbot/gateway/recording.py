@@ -44,7 +44,7 @@ class PieceSender:
         self._room = asyncio.Semaphore(SENT_AT_ONCE)
 
     async def send(self, piece: RecordingPiece) -> None:
-        """Raises BusError, ConnectionError: it is not stored, as far as anybody knows."""
+        """Raises BusError: it is not stored, as far as anybody knows."""
         async with self._room:
             await self._bus.remember(
                 RECORDING_PIECE,
@@ -154,12 +154,23 @@ class CallRecording:
         self._empty = asyncio.Event()
         self._empty.set()
         self._over = self._lossy = False
+        self._unheard_notice = brief.phrases.recorded or ""
+
+    @property
+    def awaits_notice(self) -> bool:
+        return bool(self._unheard_notice)
+
+    def bot_said(self, words: str) -> None:
+        """And the caller has heard it."""
+        if self._unheard_notice in words:
+            self._unheard_notice = ""
 
     def heard(self, audio: bytes) -> None:
         """Whole frames of the caller, as they come."""
         if self._over:
             return
-        self._caller += audio
+        # Who has not been told is not recorded.
+        self._caller += SILENCE * len(audio) if self._unheard_notice else audio
         self._origin.frames_until((self._from + len(self._caller)) // BYTES_PER_MS, self._clock())
         while len(self._caller) >= PIECE_BYTES:
             self._cut(PIECE_BYTES)
@@ -178,6 +189,8 @@ class CallRecording:
             return
         self._over = True
         self._bot.cleared(self._clock())
+        if self._unheard_notice:
+            log.warning("the notice was not heard: the caller is not on the recording", extra=self._about)
         if self._caller:
             self._cut(len(self._caller))
         try:
@@ -193,6 +206,10 @@ class CallRecording:
             while self._waiting:
                 await self._send(self._waiting[0])
             self._empty.set()
+
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"call_id": self._brief.call_id}
 
     @property
     def held_bytes(self) -> int:
@@ -224,8 +241,7 @@ class CallRecording:
     async def _send(self, piece: RecordingPiece) -> None:
         try:
             await self._sender.send(piece)
-        except (BusError, ConnectionError) as e:
-            # nats-py lets the socket's own error through when a link breaks while it is written to.
+        except BusError as e:
             log.debug("a piece waits", extra={"call_id": piece.call_id, "reason": str(e)})
             await asyncio.sleep(AGAIN_AFTER_S)
             return

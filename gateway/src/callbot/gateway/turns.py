@@ -10,8 +10,6 @@ from callbot.schemas.webhook import Action, HistoryEntry
 HISTORY_ENTRIES = 200
 HISTORY_CHARACTERS = 60_000
 LONGEST_TEXT = 4000
-PREPARED_WITHIN_MS = 15
-"""Audio that comes so soon after its sentence was asked for was synthesised before."""
 
 Input = Literal["greeting", "speech", "dtmf", "silence"]
 Source = Literal["greeting", "webhook", "suggestion", "apology", "none"]
@@ -58,11 +56,11 @@ class Turn:
         """The caller waits for an answer of which nothing has been sent."""
         return bool(self.user_text) and self.source != "apology" and self.first_audio_at_ms is None
 
-    def audio_arrived(self, now_ms: float) -> None:
+    def audio_arrived(self, now_ms: float, *, prepared: bool) -> None:
         """The first audio of the first sentence."""
         if self.arrived_at_ms is None and self.asked_at_ms is not None:
             self.arrived_at_ms = now_ms
-            self.prepared = now_ms - self.asked_at_ms <= PREPARED_WITHIN_MS
+            self.prepared = prepared
 
 
 class Turns:

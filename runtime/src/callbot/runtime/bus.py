@@ -12,7 +12,6 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
@@ -34,6 +33,8 @@ LONG_QUESTION_S = 3.0
 FINISH_WITHIN_S = 1.0
 PENDING_MESSAGES = 4096
 """A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
+LINK_ERRORS = (NatsError, ConnectionError)
+"""nats-py lets the socket's own error through when a link breaks while it is written to."""
 
 
 class Listening:
@@ -46,7 +47,7 @@ class Listening:
         """Nothing is delivered after this returns. Safe to call twice, and on a broken connection."""
         try:
             await self._subscription.unsubscribe()
-        except (NatsError, ConnectionError) as e:
+        except LINK_ERRORS as e:
             log.debug("already unsubscribed", extra={"reason": str(e)})
 
     async def finish(self) -> None:
@@ -54,7 +55,7 @@ class Listening:
         try:
             async with asyncio.timeout(FINISH_WITHIN_S):
                 await self._subscription.drain()  # type: ignore[no-untyped-call]
-        except (NatsError, ConnectionError, TimeoutError) as e:
+        except (*LINK_ERRORS, TimeoutError) as e:
             log.debug("not finished", extra={"reason": str(e) or type(e).__name__})
 
 
@@ -78,7 +79,7 @@ class Bus:
         self._check(row, speaks=True)
         try:
             await self._client.publish(row.of(**ids), message.encode())
-        except NatsError as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: {e}") from e
 
     async def ask(self, row: Question[M, A], message: M, *, timeout_s: float, **ids: str) -> A:
@@ -92,7 +93,7 @@ class Bus:
             reply = await self._client.request(row.of(**ids), message.encode(), timeout=timeout_s)
         except NoRespondersError as e:
             raise NoResponders(row.name) from e
-        except (NatsTimeout, NatsError) as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: no answer in {timeout_s} s") from e
         if reply.headers and REFUSED_HEADER in reply.headers:
             refusal = Refusal.decode(reply.data)
@@ -156,7 +157,7 @@ class Bus:
         refusal = Refusal(code=refused.code, message=refused.message, details=refused.details)
         try:
             await self._client.publish(msg.reply, refusal.encode(), headers={REFUSED_HEADER: "1"})
-        except NatsError as e:
+        except LINK_ERRORS as e:
             log.warning("a refusal was not sent", extra={"code": refused.code, "reason": str(e)})
 
     async def flush(self, timeout_s: float = 2.0) -> None:
@@ -168,7 +169,7 @@ class Bus:
         try:
             for _ in range(2):
                 await self._client.flush(timeout=max(1, int(timeout_s)))
-        except NatsError as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"flush: {e}") from e
 
     def jetstream(self, timeout_s: float = 2.0) -> JetStreamContext:
@@ -184,7 +185,7 @@ class Bus:
             await self.jetstream(timeout_s).publish(
                 row.of(**ids), message.encode(), timeout=timeout_s, headers={"Nats-Msg-Id": message_id}
             )
-        except NatsError as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: not stored: {type(e).__name__}") from e
 
     async def bucket(self, bucket: Bucket) -> KeyValue:
@@ -193,7 +194,7 @@ class Bus:
             raise NotAllowed(f"{self.service} has no part in the bucket {bucket.name}")
         try:
             return await self.jetstream().key_value(bucket.name)
-        except NatsError as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"bucket {bucket.name}: {type(e).__name__}") from e
 
     async def watch(self, bucket: Bucket, on: Callable[[str, bytes], None]) -> Listening:
@@ -225,7 +226,7 @@ class Bus:
             subscription = await self._client.subscribe(
                 subject, queue=queue, cb=deliver, pending_msgs_limit=PENDING_MESSAGES
             )
-        except NatsError as e:
+        except LINK_ERRORS as e:
             raise TimedOut(f"{name}: {e}") from e
         return Listening(subscription)
 
@@ -287,5 +288,5 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
 async def _close(client: Client) -> None:
     try:
         await asyncio.wait_for(client.drain(), 1.5)
-    except (NatsError, TimeoutError, ConnectionError):
+    except (*LINK_ERRORS, TimeoutError):
         await client.close()

@@ -1,4 +1,4 @@
-"""A vendor's refusals and silences as ProviderErrors, the same for every vendor. Its own text is never kept."""
+"""Vendors' refusals and silences as ProviderErrors, the same for all. Their own text is never kept."""
 
 import asyncio
 import email.utils

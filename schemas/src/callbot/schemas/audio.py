@@ -14,6 +14,7 @@ SILENCE_BYTE = 0xFF
 VERSION = 1
 FLAG_REPLAY = 0x01
 FLAG_END = 0x01
+FLAG_PREPARED = 0x02
 
 
 class MalformedAudio(ValueError):
@@ -65,9 +66,11 @@ class BotAudio:
     payload: bytes
     total: int | None = None
     """Set in the end message alone: how many bytes the sentence has."""
+    prepared: bool = False
+    """It was there before the sentence was asked for."""
 
     def encode(self) -> bytes:
-        flags = 0 if self.total is None else FLAG_END
+        flags = (0 if self.total is None else FLAG_END) | (FLAG_PREPARED if self.prepared else 0)
         header = (VERSION, flags, self.epoch, self.turn, self.sentence, self.offset, self.total or 0)
         return self.LAYOUT.pack(*header) + self.payload
 
@@ -75,8 +78,9 @@ class BotAudio:
     def decode(cls, data: bytes) -> Self:
         """Raises MalformedAudio."""
         flags, (epoch, turn, sentence, offset, total) = _header(cls.LAYOUT, data)
-        ended = bool(flags & FLAG_END)
-        return cls(epoch, turn, sentence, offset, data[cls.LAYOUT.size :], total if ended else None)
+        whole = total if flags & FLAG_END else None
+        prepared = bool(flags & FLAG_PREPARED)
+        return cls(epoch, turn, sentence, offset, data[cls.LAYOUT.size :], whole, prepared)
 
 
 def _header(layout: struct.Struct, data: bytes) -> tuple[int, tuple[int, ...]]:

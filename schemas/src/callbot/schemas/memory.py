@@ -21,6 +21,8 @@ class Stream:
     max_bytes: int
     until_taken: bool = False
     """What a consumer has taken is gone (a work queue), and what is new is refused while it is full."""
+    dispensable: bool = False
+    """Calls can be held without it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Bucket:
     max_bytes: int
     watched: bool = False
     """Its readers are told of each write; they hear also those that compare-and-set refuses."""
+    forgets_oldest: bool = False
+    """While it is full; else what is new is refused."""
+    dispensable: bool = False
 
     @property
     def wildcard(self) -> str:
@@ -60,6 +65,7 @@ RECORDINGS: Final = Stream(
     max_age_s=24 * 3600,
     max_bytes=1024 * 1024 * 1024,
     until_taken=True,
+    dispensable=True,
 )
 CALLS: Final = Bucket(
     name="calls",
@@ -92,6 +98,8 @@ PHRASES: Final = Bucket(
     readers=frozenset({"gateway", "tts-worker"}),
     ttl_s=30 * 24 * 3600,
     max_bytes=512 * 1024 * 1024,
+    forgets_oldest=True,
+    dispensable=True,
 )
 BREAKERS: Final = Bucket(
     name="breakers",

@@ -15,7 +15,13 @@ from callbot.schemas.audio import BYTES_PER_MS
 from callbot.schemas.usage import Used
 from callbot.stt_worker.kept_stream import KeptStream, Open
 from callbot.stt_worker.recognition import Recognition
-from callbot.stt_worker.recognizer import Recognizer, StreamingRecognizer, Utterance, WarmedRecognizer
+from callbot.stt_worker.recognizer import (
+    Doubted,
+    Recognizer,
+    StreamingRecognizer,
+    Utterance,
+    WarmedRecognizer,
+)
 from callbot.stt_worker.turn_reports import Decoded
 
 CATCH_UP_MS: Final = 1000
@@ -99,19 +105,20 @@ class CallRecognition:
         opened = self._kept.open
         return opened.stream.says_over(from_ms) if opened is not None and from_ms >= opened.from_ms else None
 
-    async def interim(self, utterance: Utterance) -> str:
-        """Of speech that goes on, where nobody listens along; empty when it cannot be had."""
+    async def interim(self, utterance: Utterance) -> tuple[str, bool]:
+        """Of speech that goes on, where nobody listens along, and whether it is doubted. Empty: none."""
         batch = self._recognition.for_interims
         if batch is None:
-            return ""
+            return "", False
         try:
-            return await self._decoded(batch, utterance)
+            text = await self._decoded(batch, utterance)
+            return str(text), isinstance(text, Doubted)
         except ProviderError as e:
             reason = e.code
         except Exception as e:
             reason = type(e).__name__
         log.debug("no interim transcript", extra={"provider": batch.name, "reason": reason})
-        return ""
+        return "", False
 
     async def final(self, utterance: Utterance) -> Decoded:
         """By the first who can; every error is in what is returned."""
@@ -121,7 +128,8 @@ class CallRecognition:
             text = await self._transcribed(utterance)
         except ProviderError as e:
             error = e.code
-        return Decoded(text, (time.perf_counter() - begun_s) * 1000, error)
+        doubted = isinstance(text, Doubted)
+        return Decoded(str(text), (time.perf_counter() - begun_s) * 1000, error, doubted)
 
     async def _transcribed(self, utterance: Utterance) -> str:
         """Raises ProviderError."""

@@ -1,7 +1,7 @@
 """Speech probabilities and levels of one call in, the course of its turns out. Pure: no clock, no I/O.
 
 SILENT   ── loud voice for BEGIN_MS ───▶ SPEAKING
-SPEAKING ── silent for QUIET_MS ───────▶ QUIET
+SPEAKING ── silent for quiet_ms ───────▶ QUIET
 QUIET    ── voiced for RESUME_MS ──────▶ SPEAKING
 QUIET    ── silent as `wait_until` ────▶ SILENT: the turn has ended
 """
@@ -24,8 +24,13 @@ BEGIN_MS: Final = 96
 CLEAR_BEGIN_MS: Final = 64
 """A click lasts one chunk of 32 ms, the vowel of "no" five."""
 RESUME_MS: Final = 64
-QUIET_MS: Final = 64
-"""A stop consonant closes for 50 to 100 ms: some of these silences are inside a word, and cost a decode."""
+QUIET_MS: Final = 32
+"""A stop consonant closes for 50 to 100 ms: most of these silences are inside words, and cost
+a decode each."""
+BUSY_QUIET_MS: Final = 64
+"""Where decodes are dear: fewer of these silences are inside a word."""
+STAYED_MS: Final = 96
+"""Hardly one of these is inside a word."""
 SILENT_DBFS: Final = -100.0
 LEAD_MS: Final = 300
 """Kept before the first voiced chunk: soft consonants lie there."""
@@ -51,6 +56,11 @@ class WentQuiet:
 
 
 @dataclass(frozen=True, slots=True)
+class StayedQuiet:
+    """The silence is no part of a word: what was decoded may be thought about."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
     """The silence was a pause; what was decoded of it is not the whole turn."""
 
@@ -65,7 +75,7 @@ class Ended:
     voiced_ms: int
 
 
-Happening = Began | WentQuiet | Resumed | Ended
+Happening = Began | WentQuiet | StayedQuiet | Resumed | Ended
 
 
 class _State(Enum):
@@ -81,6 +91,8 @@ class EndOfTurn:
         self, *, longest_silence_ms: int = 1500, max_utterance_ms: int = 20_000, from_ms: int = 0
     ) -> None:
         """`longest_silence_ms` holds until `wait_until` knows better, anew at every silence."""
+        self.quiet_ms = QUIET_MS
+        """What comes after so much silence is worth decoding."""
         self._longest_silence_ms = self._wanted_ms = longest_silence_ms
         self._max_utterance_ms = max_utterance_ms
         self._state = _State.SILENT
@@ -92,6 +104,7 @@ class EndOfTurn:
         self._speech_ended_at_ms = from_ms
         self._voiced_ms = 0
         self._loudest_dbfs = SILENT_DBFS
+        self._stayed = False
 
     @property
     def in_progress_from_ms(self) -> int | None:
@@ -132,9 +145,12 @@ class EndOfTurn:
             case _State.SILENT:
                 return probability >= SPEECH_FROM and level_dbfs >= LOUD_FROM_DBFS
             case _State.SPEAKING:
-                return probability >= GOES_ON_FROM
+                return probability >= GOES_ON_FROM and not self._faded(level_dbfs)
             case _State.QUIET:
-                return probability >= SPEECH_FROM
+                return probability >= SPEECH_FROM and not self._faded(level_dbfs)
+
+    def _faded(self, level_dbfs: float) -> bool:
+        return level_dbfs < self._loudest_dbfs - FADED_DB
 
     def _while_silent(self, end_ms: int, level_dbfs: float) -> Happening | None:
         since_ms = self._voiced_since_ms
@@ -150,29 +166,36 @@ class EndOfTurn:
     def _while_speaking(self, begin_ms: int, end_ms: int, level_dbfs: float) -> Happening | None:
         if self._voiced_since_ms is not None:
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs)
-            if level_dbfs >= self._loudest_dbfs - FADED_DB:
-                self._speech_ended_at_ms = end_ms
-                self._voiced_ms += end_ms - begin_ms
+            self._speech_ended_at_ms = end_ms
+            self._voiced_ms += end_ms - begin_ms
             return self._end(end_ms) if end_ms - self._from_ms >= self._max_utterance_ms else None
-        if end_ms - self._speech_ended_at_ms < QUIET_MS:
+        if end_ms - self._speech_ended_at_ms < self.quiet_ms:
             return None
-        if end_ms - self._from_ms >= LONG_SHARE * self._max_utterance_ms:
-            return self._end(end_ms)
         self._state = _State.QUIET
+        self._stayed = False
         self._wanted_ms = self._longest_silence_ms
         return WentQuiet(self._from_ms, end_ms, self._speech_ended_at_ms, self._voiced_ms)
 
     def _while_quiet(self, begin_ms: int, end_ms: int) -> Happening | None:
         since_ms = self._voiced_since_ms
         if since_ms is None:
-            silent_ms = end_ms - self._speech_ended_at_ms
-            return self._end(end_ms) if silent_ms >= self._wanted_ms else None
+            return self._still_quiet(end_ms)
         if end_ms - since_ms < RESUME_MS:
             return None
         self._state = _State.SPEAKING
         self._speech_ended_at_ms = end_ms
         self._voiced_ms += end_ms - since_ms
         return Resumed(since_ms)
+
+    def _still_quiet(self, end_ms: int) -> Happening | None:
+        silent_ms = end_ms - self._speech_ended_at_ms
+        is_long = end_ms - self._from_ms >= LONG_SHARE * self._max_utterance_ms
+        if silent_ms >= (min(BUSY_QUIET_MS, self._wanted_ms) if is_long else self._wanted_ms):
+            return self._end(end_ms)
+        if self._stayed or silent_ms < STAYED_MS:
+            return None
+        self._stayed = True
+        return StayedQuiet()
 
     def _end(self, end_ms: int) -> Ended:
         self._state = _State.SILENT

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 FIRST_AFTER_MS: Final = 500
-EVERY_MS: Final = 400
+EVERY_MS: Final = 600
 
 
 class InterimBudget:

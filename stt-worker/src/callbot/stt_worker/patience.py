@@ -8,6 +8,8 @@ from callbot.stt_worker.words import Completeness
 UNKNOWN_MS: Final = 500
 """While neither words nor prosody are known."""
 UNFINISHED_MS: Final = 900
+DOUBTED_MS: Final = 600
+"""The words are a whole sentence and it does not sound like it. Longer would be felt as a wait."""
 SURE: Final = 0.8
 LIKELY: Final = 0.5
 UNLIKELY: Final = 0.15
@@ -49,7 +51,7 @@ def _wanted(words: Completeness, finished: float | None, told_over: bool) -> tup
 
 def _as_it_sounds(words: Completeness, finished: float) -> tuple[int, str]:
     if finished < UNLIKELY:
-        return UNFINISHED_MS, "prosody"
+        return (DOUBTED_MS if words is Completeness.DONE else UNFINISHED_MS), "prosody"
     if finished < LIKELY:
         return (550 if words is Completeness.DONE else 700), "prosody"
     if finished < SURE:

@@ -29,6 +29,12 @@ class Utterance:
         return self.from_ms + len(self.audio) // BYTES_PER_MS
 
 
+class Doubted(str):
+    """Words of a short sound that the recogniser itself hardly believes: they do not interrupt the bot."""
+
+    __slots__ = ()
+
+
 class Recognizer(Protocol):
     """Batch: an utterance in, its words out."""
 
@@ -41,7 +47,7 @@ class Recognizer(Protocol):
         """How many more utterances would be begun at once: what is not needed may wait for better times."""
 
     async def transcribe(self, utterance: Utterance) -> str:
-        """Its words, empty when there are none. Cancellable at any time. Raises ProviderError."""
+        """Its words, maybe `Doubted`; empty: there are none. May be cancelled. Raises ProviderError."""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_settings import NoDecode
 
 from callbot.runtime.settings import ServiceSettings
-from callbot.stt_worker.end_of_turn import QUIET_MS
+from callbot.stt_worker.end_of_turn import STAYED_MS
 
 
 def _by_name(value: object) -> object:
@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     """Other deadlines for single ones: `openai=1.5,deepgram=0.6`."""
     vad: Literal["silero", "energy"] = "silero"
     """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
-    end_silence_ms: int = Field(500, gt=QUIET_MS, le=5000)
+    end_silence_ms: int = Field(500, gt=STAYED_MS, le=5000)
     """A turn is over after this much silence when it has no words: nothing was understood, or it broke."""
     prosody: Literal["auto", "smart-turn", "off"] = "auto"
     """`auto`: Smart Turn where it is installed."""
@@ -41,8 +41,8 @@ class Settings(ServiceSettings):
     """Longer speech is ended by force."""
     room: int = Field(64, ge=1)
     """How many calls this worker hears at once."""
-    decode_deadline_s: float = Field(3.0, gt=0)
-    """After the end of a turn its text is waited for so long."""
+    decode_deadline_s: float = Field(2.0, gt=0)
+    """After the last word its text is waited for so long; then the gateway apologises."""
     stt_model: Path | None = None
     """A directory with a CTranslate2 Whisper model; by default the packaged tiny.en."""
     stt_workers: int = Field(2, ge=1)

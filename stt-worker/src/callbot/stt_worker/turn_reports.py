@@ -11,7 +11,7 @@ from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.speech import SpeechVerdict, TurnEnded
 from callbot.schemas.subjects import TURN_ENDED
 from callbot.stt_worker.end_of_turn import Ended
-from callbot.stt_worker.words import is_backchannel
+from callbot.stt_worker.words import is_backchannel, wants_the_floor
 
 REAL_SPEECH_MS: Final = 600
 """Less voice than this without words is noise: a cough lasts 300 to 500 ms."""
@@ -23,6 +23,13 @@ class Decoded:
     text: str
     stt_ms: float
     error: str = ""
+    doubted: bool = False
+    """The recogniser hardly believes it."""
+
+    def is_no_interruption(self, language: str) -> bool:
+        return is_backchannel(self.text, language) or (
+            self.doubted and not wants_the_floor(self.text, language)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,10 @@ class TurnReports:
                 self._settled()
 
     async def _text_of(self, turn: Turn) -> Decoded:
+        """Within the deadline from the last word on: until it is reported nobody else fills the silence."""
+        silent_s = (turn.ended.ended_at_ms - turn.ended.speech_ended_at_ms) / 1000
         try:
-            return await asyncio.wait_for(turn.decoding, self._deadline_s)
+            return await asyncio.wait_for(turn.decoding, max(0.0, self._deadline_s - silent_s))
         except TimeoutError:
             log.warning("the text came too late", extra={"call_id": self._lease.call_id})
             return Decoded("", self._deadline_s * 1000, "stt_timeout")
@@ -99,7 +108,7 @@ class TurnReports:
 
 def _verdict(ended: Ended, decoded: Decoded, language: str) -> SpeechVerdict:
     if decoded.text:
-        backchannel = is_backchannel(decoded.text, language)
-        return SpeechVerdict.BACKCHANNEL if backchannel else SpeechVerdict.SPEECH
+        no_interruption = decoded.is_no_interruption(language)
+        return SpeechVerdict.BACKCHANNEL if no_interruption else SpeechVerdict.SPEECH
     short = ended.voiced_ms < REAL_SPEECH_MS
     return SpeechVerdict.NOISE if short and not decoded.error else SpeechVerdict.SPEECH

@@ -4,11 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from callbot.runtime.lease import Lease
-from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.message import Message
 from callbot.schemas.speech import (
     InterimTranscript,
@@ -28,13 +26,24 @@ from callbot.schemas.subjects import (
 )
 from callbot.stt_worker.audio_ring import AudioRing
 from callbot.stt_worker.call_recognition import CallRecognition
-from callbot.stt_worker.end_of_turn import Began, Ended, EndOfTurn, Happening, Resumed, WentQuiet
+from callbot.stt_worker.end_of_turn import (
+    BUSY_QUIET_MS,
+    QUIET_MS,
+    Began,
+    Ended,
+    EndOfTurn,
+    Happening,
+    Resumed,
+    StayedQuiet,
+    WentQuiet,
+)
 from callbot.stt_worker.interims import EVERY_MS, FIRST_AFTER_MS, InterimBudget
 from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
 from callbot.stt_worker.recognizer import Utterance
+from callbot.stt_worker.spoken import Spoken, Weighing
 from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
-from callbot.stt_worker.words import Completeness, completeness, is_backchannel, word_count
+from callbot.stt_worker.words import Completeness, completeness, word_count
 
 WORDS_OF_SPEECH: Final = 2
 """In an interim transcript; one word may be made up from half a cough."""
@@ -44,35 +53,6 @@ WORTH_THINKING_ABOUT: Final = (Completeness.DONE, Completeness.UNSURE)
 log = logging.getLogger(__name__)
 
 Tell = Callable[[Subject[Any], Message], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Weighing:
-    quiet: WentQuiet
-    begun_s: float
-    task: asyncio.Task[None]
-
-
-@dataclass(slots=True, eq=False)
-class _Spoken:
-    """One utterance, from its first voice to the end of its turn."""
-
-    from_ms: int
-    next_interim_ms: int
-    verdict: SpeechVerdict | None = None
-    eager: bool = False
-    waited_for: str = "silence"
-    decoding: asyncio.Task[Decoded] | None = None
-    """Of all that was said before the silence that goes on."""
-    weighing: _Weighing | None = None
-    weighed: tuple[Completeness, float | None] | None = None
-    """What words and prosody say of the silence that goes on, until the recogniser has its say too."""
-    told_so_far: str = ""
-    over: bool = False
-
-    @property
-    def from_seq(self) -> int:
-        return self.from_ms // FRAME_MS
 
 
 class Understanding:
@@ -101,7 +81,7 @@ class Understanding:
         self._weighed = weighed
         self._end_silence_ms = end_silence_ms
         self._deadline_s = deadline_s
-        self._spoken = _Spoken(0, 0, over=True)
+        self._spoken = Spoken(0, 0, over=True)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def may_hear(self, end_ms: int) -> bool:
@@ -117,10 +97,12 @@ class Understanding:
     def follow(self, happening: Happening, course: EndOfTurn, audio: AudioRing) -> None:
         match happening:
             case Began(from_ms, voiced_from_ms):
-                self._spoken = _Spoken(from_ms, voiced_from_ms + FIRST_AFTER_MS)
+                self._spoken = Spoken(from_ms, voiced_from_ms + FIRST_AFTER_MS)
                 self._confirm(voiced_from_ms)
             case WentQuiet():
                 self._went_quiet(happening, course, audio)
+            case StayedQuiet():
+                self._stayed_quiet()
             case Resumed(voiced_from_ms):
                 self._resumed(voiced_from_ms)
             case Ended():
@@ -129,18 +111,20 @@ class Understanding:
     def listen_in(self, now_ms: int, course: EndOfTurn, audio: AudioRing) -> None:
         """Maybe a transcript of what has been said so far, or the recogniser's word that it is over."""
         spoken = self._spoken
+        free = self._recognition.free_decoders
+        course.quiet_ms = QUIET_MS if free >= 2 else BUSY_QUIET_MS
         if not course.is_speaking:
             self._hear_whether_over(spoken, course, audio)
         elif (so_far := self._recognition.so_far(spoken.from_ms)) is not None:
             self._heard_so_far(spoken, so_far)
-        elif now_ms >= spoken.next_interim_ms and self._budget.begin(self._recognition.free_decoders):
+        elif now_ms >= spoken.next_interim_ms and self._budget.begin(free):
             spoken.next_interim_ms = now_ms + EVERY_MS
             interim = self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
             interim.add_done_callback(lambda _: self._budget.end())
 
     def drop(self) -> None:
         """What is being worked out is of no use any more."""
-        self._spoken = _Spoken(0, 0, over=True)
+        self._spoken = Spoken(0, 0, over=True)
         for task in self._tasks:
             task.cancel()
 
@@ -156,14 +140,19 @@ class Understanding:
         spoken, heard = self._spoken, audio.between(quiet.from_ms, quiet.to_ms)
         spoken.waited_for, spoken.weighed = "silence", None
         spoken.decoding = self._spawn(self._transcribed(spoken.from_ms, heard))
-        task = self._spawn(self._weigh(spoken, spoken.decoding, quiet, heard, course, audio))
-        weighing = spoken.weighing = _Weighing(quiet, time.monotonic(), task)
+        stayed = asyncio.Event()
+        task = self._spawn(self._weigh(spoken, spoken.decoding, stayed, quiet, heard, course, audio))
+        weighing = spoken.weighing = Weighing(quiet, time.monotonic(), task, stayed)
         task.add_done_callback(lambda _: self._has_weighed(spoken, weighing))
 
-    def _has_weighed(self, spoken: _Spoken, weighing: _Weighing) -> None:
+    def _has_weighed(self, spoken: Spoken, weighing: Weighing) -> None:
         if spoken.weighing is weighing:
             spoken.weighing = None
             self._weighed()
+
+    def _stayed_quiet(self) -> None:
+        if (weighing := self._spoken.weighing) is not None:
+            weighing.stayed.set()
 
     def _resumed(self, voiced_from_ms: int) -> None:
         spoken = self._spoken
@@ -183,6 +172,7 @@ class Understanding:
     def _ended(self, ended: Ended, audio: AudioRing) -> None:
         spoken = self._spoken
         spoken.over = True
+        self._stayed_quiet()
         decoding = spoken.decoding
         if decoding is None:
             decoding = self._spawn(
@@ -194,19 +184,21 @@ class Understanding:
 
     async def _weigh(
         self,
-        spoken: _Spoken,
+        spoken: Spoken,
         decoding: asyncio.Task[Decoded],
+        stayed: asyncio.Event,
         quiet: WentQuiet,
         heard: bytes,
         course: EndOfTurn,
         audio: AudioRing,
     ) -> None:
         """The words and the sound of a silence: is it the end, and how long to wait until it is."""
-        sounding = self._spawn(self._prosody.finished(heard, quiet.to_ms - quiet.speech_ended_at_ms))
         try:
             decoded = await asyncio.wait_for(asyncio.shield(decoding), self._deadline_s)
         except TimeoutError:
             decoded = Decoded("", self._deadline_s * 1000, "stt_timeout")
+        # A silence inside a word resumes or stays within this time; it is decoded before that is known.
+        await stayed.wait()
         self._judge(spoken, decoded, quiet.speech_ended_at_ms)
         if spoken.over:
             return
@@ -217,7 +209,7 @@ class Understanding:
         # Whoever has spoken and was not understood may be in the middle of it; more may explain it.
         wanted_ms, spoken.waited_for = UNFINISHED_MS if unclear else self._end_silence_ms, "silence"
         if decoded.text:
-            finished = await sounding
+            finished = await self._sounds_finished(words, quiet, heard)
             over = self._recognition.says_over(spoken.from_ms) is True
             spoken.weighed = None if over else (words, finished)
             bounds = self._lease.brief.turn
@@ -227,7 +219,7 @@ class Understanding:
         if not spoken.over and (ended := course.wait_until(wanted_ms)) is not None:
             self._ended(ended, audio)
 
-    def _hear_whether_over(self, spoken: _Spoken, course: EndOfTurn, audio: AudioRing) -> None:
+    def _hear_whether_over(self, spoken: Spoken, course: EndOfTurn, audio: AudioRing) -> None:
         """Once in a silence, after it was weighed: a recogniser may be sure only then."""
         if spoken.over or spoken.weighed is None or self._recognition.says_over(spoken.from_ms) is not True:
             return
@@ -238,7 +230,13 @@ class Understanding:
             if (ended := course.wait_until(wanted_ms)) is not None:
                 self._ended(ended, audio)
 
-    def _foresee(self, spoken: _Spoken, quiet: WentQuiet, decoded: Decoded) -> None:
+    async def _sounds_finished(self, words: Completeness, quiet: WentQuiet, heard: bytes) -> float | None:
+        """Not asked for beside the decode, which it would slow down, nor where the words decide alone."""
+        if words not in WORTH_THINKING_ABOUT:
+            return None
+        return await self._prosody.finished(heard, quiet.to_ms - quiet.speech_ended_at_ms)
+
+    def _foresee(self, spoken: Spoken, quiet: WentQuiet, decoded: Decoded) -> None:
         spoken.eager = True
         eager = TurnEager(
             epoch=self._lease.epoch,
@@ -249,18 +247,18 @@ class Understanding:
         )
         self._tell(TURN_EAGER, eager)
 
-    def _judge(self, spoken: _Spoken, decoded: Decoded, sound_ended_at_ms: int) -> None:
+    def _judge(self, spoken: Spoken, decoded: Decoded, sound_ended_at_ms: int) -> None:
         if decoded.error:
             return
         if not decoded.text:
             verdict = SpeechVerdict.NOISE
-        elif is_backchannel(decoded.text, self._lease.brief.language):
+        elif decoded.is_no_interruption(self._lease.brief.language):
             verdict = SpeechVerdict.BACKCHANNEL
         else:
             verdict = SpeechVerdict.SPEECH
         self._judged(spoken, verdict, sound_ended_at_ms)
 
-    def _judged(self, spoken: _Spoken, verdict: SpeechVerdict, sound_ended_at_ms: int | None) -> None:
+    def _judged(self, spoken: Spoken, verdict: SpeechVerdict, sound_ended_at_ms: int | None) -> None:
         if spoken.verdict in (verdict, SpeechVerdict.SPEECH):
             return
         spoken.verdict = verdict
@@ -272,17 +270,19 @@ class Understanding:
         )
         self._tell(SPEECH_JUDGED, judged)
 
-    async def _interim(self, spoken: _Spoken, heard: bytes) -> None:
-        self._heard_so_far(spoken, await self._recognition.interim(self._utterance(spoken.from_ms, heard)))
+    async def _interim(self, spoken: Spoken, heard: bytes) -> None:
+        text, doubted = await self._recognition.interim(self._utterance(spoken.from_ms, heard))
+        self._heard_so_far(spoken, text, doubted=doubted)
 
-    def _heard_so_far(self, spoken: _Spoken, text: str) -> None:
+    def _heard_so_far(self, spoken: Spoken, text: str, *, doubted: bool = False) -> None:
         if text == spoken.told_so_far or not text or spoken.over:
             return
         spoken.told_so_far = text
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
         language = self._lease.brief.language
-        if word_count(text, language) >= WORDS_OF_SPEECH and not is_backchannel(text, language):
+        interrupts = not Decoded(text, 0.0, doubted=doubted).is_no_interruption(language)
+        if word_count(text, language) >= WORDS_OF_SPEECH and interrupts:
             self._judged(spoken, SpeechVerdict.SPEECH, None)
 
     async def _transcribed(self, from_ms: int, heard: bytes) -> Decoded:

@@ -18,7 +18,7 @@ from callbot.stt_worker.mulaw import FloatSamples
 CHUNK_SAMPLES: Final = 256
 CHUNK_MS: Final = CHUNK_SAMPLES // BYTES_PER_MS
 GATHER_S: Final = 0.008
-"""How long a chunk waits for those of other calls; a run costs much less for each call when they share it."""
+"""A chunk waits for those of other calls, at most so long: a run costs less for each when they share it."""
 STALLED_AFTER_S: Final = 1.0
 """One run takes a millisecond."""
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class VoiceActivity:
         self._judge = judge
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Ear, None] = {}
+        self._listening: set[Ear] = set()
         self._changed = threading.Condition()
         self._stopping = False
         self._busy_since_s: float | None = None
@@ -87,11 +88,13 @@ class VoiceActivity:
         """A new call, whose audio begins at `from_ms` of its stream."""
         ear = Ear(from_ms, self._judge.fresh(), self._wait)
         ear.on_judged = on_judged
+        self._listening.add(ear)
         return ear
 
     def forget(self, ear: Ear) -> None:
         """Nothing more is called back for this call."""
         ear.on_judged = None
+        self._listening.discard(ear)
         with self._changed:
             self._waiting.pop(ear, None)
             ear.pending.clear()
@@ -109,9 +112,9 @@ class VoiceActivity:
     def _wait(self, ear: Ear, chunks: list[bytes]) -> None:
         with self._changed:
             ear.pending.extend(chunks)
-            if not self._waiting:
-                self._changed.notify()
             self._waiting[ear] = None
+            if len(self._waiting) in (1, len(self._listening)):
+                self._changed.notify()
 
     def _run(self) -> None:
         try:
@@ -127,7 +130,9 @@ class VoiceActivity:
     def _wait_for_work(self) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
-            self._changed.wait_for(lambda: self._stopping, GATHER_S)
+            self._changed.wait_for(
+                lambda: self._stopping or len(self._waiting) >= len(self._listening), GATHER_S
+            )
             return not self._stopping
 
     def _next_batch(self) -> list[tuple[Ear, bytes]]:

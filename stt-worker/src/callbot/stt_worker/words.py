@@ -16,7 +16,8 @@ def _words(text: str) -> frozenset[str]:
 
 
 BACKCHANNELS: Final = _words(
-    "ah aha alright cool exactly fine good great huh oh ok okay right sure uh uhhuh um wow yeah yep yes yup"
+    "ah aha alright cool em exactly fine good great huh oh ok okay right sure uh uhhuh um wow yeah yep yes "
+    "yup"
 )
 """What listeners say without wanting the floor (Ward and Tsukahara 2000, "Prosodic features which cue
 back-channel responses"); the answer to a question is one of them too: who is speaking decides."""
@@ -24,6 +25,9 @@ BACKCHANNELS_EVERYWHERE: Final = _words("ah aha mm-hm oh ok okay uh-huh")
 """Also where no other word is known."""
 PHRASES_OF_A_BACKCHANNEL: Final = ("all right", "got it", "i see")
 WORDS_OF_A_BACKCHANNEL: Final = 3
+
+WANTS_THE_FLOOR: Final = _words("excuse hello hold no not question sorry stop wait")
+"""In however short a sound, and however unsure the recogniser is of it."""
 
 NEVER_LAST: Final = _words(
     "a an and because but er every i i'd i'll i'm i've if it's its my or our than the their there's they're "
@@ -71,17 +75,24 @@ _TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*", re.IGNORECASE)
 
 
 def is_backchannel(text: str, language: str = "en-US") -> bool:
-    """Nothing but "mm-hm", "yeah", "okay"."""
+    """Nothing but "mm-hm", "yeah", "okay". A recogniser may spell a hum by its sound: "M-H-N."."""
     if (known := words_in(language)) is not None:
         return known.is_backchannel(text)
     if base_of(language) != "en":
-        return all(word in BACKCHANNELS_EVERYWHERE or not word.strip("hm") for word in tokens(text) or ["?"])
+        return all(word in BACKCHANNELS_EVERYWHERE or not word.strip("hmn") for word in tokens(text) or ["?"])
     words = [re.sub(r"[^a-z]", "", word) for word in text.lower().split()]
     words = [word for word in words if word]
     if " ".join(words).startswith(PHRASES_OF_A_BACKCHANNEL):
         words = words[2:] or ["ok"]
-    hummed = [word in BACKCHANNELS or not word.strip("hm") for word in words]
+    hummed = [word in BACKCHANNELS or not word.strip("hmn") for word in words]
     return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(hummed)
+
+
+def wants_the_floor(text: str, language: str = "en-US") -> bool:
+    """Where the words for it are not known, whatever is said may be one."""
+    return base_of(language) != "en" or any(
+        re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split()
+    )
 
 
 def completeness(text: str, language: str = "en-US") -> Completeness:

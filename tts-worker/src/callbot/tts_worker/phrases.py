@@ -28,6 +28,8 @@ ANSWER_WITHIN_S: Final = 8.0
 SPOKEN_WITHIN_S: Final = 60.0
 STORED_WITHIN_S: Final = 4.0
 REQUESTS_AT_ONCE: Final = 100
+REMEMBERED: Final = 10_000
+"""Phrases that are too long: to try them again is dear, and ends in the same way."""
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +45,7 @@ class PhraseSpeaker:
         self._tell_used = tell_used
         self._synthesizer = synthesizer
         self._one_at_a_time = asyncio.Lock()
+        self._too_long: dict[str, None] = {}
         self._running: set[asyncio.Task[str]] = set()
 
     async def speak(self, asked: SpeakPhrases) -> Receipt:
@@ -96,8 +99,16 @@ class PhraseSpeaker:
         key = phrase_key(asked.voice, asked.language, text)
         if not spoken or await self._is_stored(key):
             return
-        async with asyncio.timeout(SPOKEN_WITHIN_S):
-            audio = await self._synthesised(spoken, asked)
+        if key in self._too_long:
+            raise TooLong("as it was the last time")
+        try:
+            async with asyncio.timeout(SPOKEN_WITHIN_S):
+                audio = await self._synthesised(spoken, asked)
+        except TooLong:
+            self._too_long[key] = None
+            if len(self._too_long) > REMEMBERED:
+                del self._too_long[next(iter(self._too_long))]
+            raise
         async with asyncio.timeout(STORED_WITHIN_S):
             bucket = await self._bus.bucket(PHRASES)
             await bucket.put(key, audio)

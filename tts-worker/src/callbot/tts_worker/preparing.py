@@ -34,6 +34,11 @@ class Prepared:
         self.synthesis = asyncio.create_task(self._synthesise(speak))
 
     @property
+    def begun(self) -> bool:
+        """Is there any audio of it?"""
+        return bool(self._chunks)
+
+    @property
     def failed(self) -> bool:
         return self._error is not None
 

@@ -190,20 +190,27 @@ class Mouth:
         offset = 0
         if not sentence.text:
             return 0
+        was_ready = sentence.prepared is not None and sentence.prepared.begun
         async with aclosing(chunks_of(sentence.text, sentence.prepared, self._voice.speak)) as chunks:
             async for chunk in chunks:
                 for at in range(0, len(chunk), MAX_PAYLOAD_BYTES):
                     await _pause(self._ahead.audio_wait_s())
                     payload = chunk[at : at + MAX_PAYLOAD_BYTES]
-                    await self._send(sentence.asked, offset, payload)
+                    await self._send(sentence.asked, offset, payload, prepared=was_ready and offset == 0)
                     self._ahead.sent(len(payload))
                     offset += len(payload)
         return offset
 
     async def _send(
-        self, asked: SaySentence, offset: int, payload: bytes, *, total: int | None = None
+        self,
+        asked: SaySentence,
+        offset: int,
+        payload: bytes,
+        *,
+        total: int | None = None,
+        prepared: bool = False,
     ) -> None:
-        audio = BotAudio(asked.epoch, asked.turn, asked.sentence, offset, payload, total)
+        audio = BotAudio(asked.epoch, asked.turn, asked.sentence, offset, payload, total, prepared)
         await self._bus.tell(BOT_AUDIO, audio, call_id=self._lease.call_id)
 
     def _failed(self, asked: SaySentence, error: Exception) -> None:

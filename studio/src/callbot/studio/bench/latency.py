@@ -42,7 +42,8 @@ STAGES = {
     "answer_ms": "turn opened to answer",
     "tts_first_audio_ms": "answer to first audio",
     "voice_to_voice_ms": "voice to voice at the gateway",
-    "ear_ms": "voice to voice at the ear",
+    "received_ms": "first audible frame at the emulator",
+    "ear_ms": "voice to voice at the ear, played",
 }
 RECORD_WITHIN_S = 10.0
 
@@ -126,7 +127,7 @@ def _texts(seed: int) -> Iterator[str]:
 async def _call(
     emulator: Emulator, http: aiohttp.ClientSession, url: str, bot: str, speech: Sequence[bytes]
 ) -> list[Row]:
-    at_the_ear: list[float | None] = []
+    at_the_ear: list[dict[str, float | None]] = []
     async with emulator.dial(bot_id=bot) as call:
         await call.hears(within_s=10)
         for audio in speech:
@@ -137,16 +138,17 @@ async def _call(
     stages = await _stages(http, url, call.sid)
     lateness_ms = call.lateness.p99_ms
     return [
-        {**(stages[i] if i < len(stages) else {}), "ear_ms": ear_ms, "emulator_late_ms": lateness_ms}
-        for i, ear_ms in enumerate(at_the_ear)
+        {**(stages[i] if i < len(stages) else {}), **heard, "emulator_late_ms": lateness_ms}
+        for i, heard in enumerate(at_the_ear)
     ]
 
 
-async def _answered_after_ms(call: Caller) -> float | None:
+async def _answered_after_ms(call: Caller) -> dict[str, float | None]:
     try:
-        return (await call.reply(within_s=8)).voice_to_voice_ms
+        heard = await call.reply(within_s=8)
     except NotHeard:
-        return None
+        return {"received_ms": None, "ear_ms": None}
+    return {"received_ms": heard.received_after_ms, "ear_ms": heard.voice_to_voice_ms}
 
 
 async def _stages(http: aiohttp.ClientSession, url: str, call_id: str) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ class Heard:
     """With scripted voices, and of `<Say>`."""
     voice_to_voice_ms: float | None
     """From the caller's last word to the first sound; None when the caller had not spoken."""
+    received_after_ms: float | None = None
+    """The same to when that first sound had come, before it waited for the next 20 ms of the line."""
 
 
 class Caller:
@@ -241,9 +243,10 @@ class Caller:
             self._ear.audio(started_ms, ended_ms),
             tuple(text.text for text in texts),
             self._since_last_word(started_ms),
+            self._since_last_word(segments[0].arrived_ms),
         )
 
-    def _since_last_word(self, started_ms: int) -> float | None:
+    def _since_last_word(self, started_ms: float) -> float | None:
         return None if self._last_word_ms is None else started_ms - self._last_word_ms
 
     def _check_live(self) -> None:
