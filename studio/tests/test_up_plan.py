@@ -97,7 +97,6 @@ def test_webhooks_on_this_machine_are_for_this_machine(data: DataDir) -> None:
 @pytest.mark.parametrize(
     ("variable", "owners"),
     [
-        ("OPENAI_API_KEY", {"stt-worker", "dialog-worker", "tts-worker"}),
         ("CALLBOT_LLM_2_API_KEY", {"dialog-worker"}),
         ("DEEPGRAM_API_KEY", {"stt-worker", "tts-worker"}),
         ("ELEVENLABS_API_KEY", {"tts-worker"}),
