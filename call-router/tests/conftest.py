@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.keyring import KeyRing
 from callbot.schemas.bots import Bot, BotDefinition, CreateBot, VoiceStatus
-from callbot.schemas.subjects import BOT_CREATE
+from callbot.schemas.subjects import BOT_CREATE, Subject
 from callbot.schemas.users import Credential
 from tests.servers import Server, mongo_server, url_for
 
@@ -33,6 +34,12 @@ def ring_text(first: int) -> str:
 RING_NAMES = ("token_keys", "jwt_keys", "secret_keys", "webhook_keys")
 RINGS = {name: ring_text(10 * n) for n, name in enumerate(RING_NAMES)}
 TOKENS = AccessTokens(KeyRing.parse(RINGS["jwt_keys"]))
+
+
+async def remembered(gateway: Bus, row: Subject[Any], told: Any, call_id: str, message_id: str = "") -> None:
+    """In the stream, when this returns; a second one of the same `message_id` is dropped there."""
+    message_id = message_id or secrets.token_hex(8)
+    await gateway.remember(row, told, message_id=message_id, timeout_s=5, call_id=call_id)
 
 
 async def every_voice_works(voice: str) -> VoiceStatus:

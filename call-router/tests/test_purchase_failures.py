@@ -69,6 +69,7 @@ async def test_twilio_fails_at_the_release(world: World, day: str) -> None:
     await world.purchases.release(bot.id)
     await world.stores.bots.remove(bot.user_id, bot.id)
     await world.later(61)
+    assert world.rest.of("release")
     world.rest.is_well()
     world.rest.let_go.set()
     await world.later(61)

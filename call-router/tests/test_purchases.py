@@ -142,6 +142,7 @@ async def test_a_number_whose_bot_is_gone_is_found(world: World) -> None:
     await created(world, bot)
     await world.stores.bots.remove(bot.user_id, bot.id)
     await world.later(3601)
+    assert len(world.rest.of("release")) == 1
     await world.is_clean()
 
 

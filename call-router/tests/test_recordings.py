@@ -1,7 +1,6 @@
 """Recordings in a real JetStream and a real database: stored once, laid out, given in parts, erased."""
 
 import asyncio
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +25,7 @@ from callbot.schemas.recording import (
 )
 from callbot.schemas.subjects import CALL_DELETE, CALL_RECORDING, RECORDING_PIECE
 
-from .conftest import ASK_S, as_user, new_bot
+from .conftest import ASK_S, as_user, new_bot, remembered
 from .test_calls import ended_call
 from .test_routing import admit, new_call_id, refusal, route
 
@@ -45,13 +44,7 @@ def ms(n: int, byte: int) -> bytes:
 
 
 async def tell(gateway: Bus, told: RecordingPiece, message_id: str = "") -> None:
-    await gateway.remember(
-        RECORDING_PIECE,
-        told,
-        message_id=message_id or secrets.token_hex(8),
-        timeout_s=5,
-        call_id=told.call_id,
-    )
+    await remembered(gateway, RECORDING_PIECE, told, told.call_id, message_id)
 
 
 async def part(gateway: Bus, call_id: str, from_ms: int = 0, user_id: str = "public") -> RecordingPart:

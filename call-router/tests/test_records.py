@@ -27,7 +27,7 @@ from callbot.schemas.calls import (
 from callbot.schemas.memory import BUCKETS, CALL_EVENTS, CALLS
 from callbot.schemas.subjects import CALL_EVENT, CALL_GET
 
-from .conftest import ASK_S, as_user, eventually, new_bot
+from .conftest import ASK_S, as_user, eventually, new_bot, remembered
 from .test_routing import admit, new_call_id, refusal, route
 
 pytestmark = pytest.mark.usefixtures("router")
@@ -67,13 +67,7 @@ def assert_whole(record: dict[str, Any]) -> None:
 
 
 async def tell(gateway: Bus, event: CallEvent, message_id: str = "") -> None:
-    await gateway.remember(
-        CALL_EVENT,
-        event,
-        message_id=message_id or secrets.token_hex(8),
-        timeout_s=5,
-        call_id=event.call_id,
-    )
+    await remembered(gateway, CALL_EVENT, event, event.call_id, message_id)
 
 
 async def ask_for(gateway: Bus, call_id: str, user_id: str = "public") -> CallDetail:

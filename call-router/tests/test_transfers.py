@@ -146,8 +146,10 @@ async def test_a_call_that_goes_when_its_stream_does_not_come_is_closed_by_twili
     gateway: Bus, database: Any, brief: CallBrief
 ) -> None:
     await ends(gateway, database, brief, "transferred")
-    await comes_back(gateway, brief)
+    assert (await comes_back(gateway, brief)).call_id == brief.call_id
+    assert has_seat(database, brief)
     await ends(gateway, database, brief, "line_lost")
+    assert not has_seat(database, brief)
 
 
 async def test_others_may_have_its_place_by_now(

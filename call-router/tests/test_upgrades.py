@@ -184,3 +184,6 @@ async def test_an_event_of_a_newer_version_is_left_to_a_newer_replica(
     newer = b'{"event_id": "e", "fact": {"kind": "of tomorrow"}}'
     await gateway.jetstream().publish(CALL_EVENT.of(call_id=new_call_id()), newer)
     await eventually(lambda: told == list(range(1, records.TRIES + 1)))
+    assert [r.message for r in caplog.records if r.message == "a message is dropped"] == [
+        "a message is dropped"
+    ]

@@ -46,8 +46,9 @@ async def test_an_id_and_an_address_are_taken_once(stores: Stores) -> None:
 
 
 async def test_users_without_an_address_do_not_collide(stores: Stores) -> None:
-    await stores.users.add(user("bare_1"))
-    await stores.users.add(user("bare_2"))
+    for user_id in ("bare_1", "bare_2"):
+        await stores.users.add(user(user_id))
+        assert await stores.users.get(user_id) is not None
 
 
 async def test_the_user_of_the_open_mode_is_there_once_and_keeps_what_they_have(

@@ -216,12 +216,13 @@ async def test_what_will_not_come_is_stopped(vendor: Any, customer: Customer, be
     assert customer.asked == []
 
 
-async def test_a_turn_that_never_comes_is_stopped(vendor: Any, begin: Begin) -> None:
+async def test_a_turn_that_never_comes_is_stopped(vendor: Any, customer: Customer, begin: Begin) -> None:
     vendor.script = [asyncio.Event()]
     call = await begin(foreseen_s=0.1)
     await call.foresee("a table")
     await until_asked(vendor, 1)
     await until_stopped(vendor)
+    assert customer.asked == []
 
 
 async def test_the_same_sentence_is_prepared_once(vendor: Any, begin: Begin) -> None:

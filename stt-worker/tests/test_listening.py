@@ -120,6 +120,21 @@ async def test_lost_frames_become_silence_and_old_ones_are_ignored(gateway, work
     assert abs(turn.speech_ended_at_ms - (2000 + len(text) // 8)) <= 32
 
 
+async def test_lost_frames_are_asked_for_and_take_their_place(gateway, worker) -> None:
+    audio = PAUSE + audible("a table for four") + PAUSE
+    frames = [audio[at : at + 160] for at in range(0, len(audio), 160)]
+    first = len(PAUSE) // 160
+    async with worker():
+        await gateway.offer()
+        await gateway.send(PAUSE)
+        await gateway.send(b"".join(frames[first + 3 : first + 6]), from_seq=first + 3)
+        while (told := await gateway.progress_at(0)).missing_from_seq is None:
+            pass
+        assert told.missing_from_seq == first
+        await gateway.send(b"".join(frames[first:]), from_seq=first)
+        assert (await gateway.turn()).text == "a table for four"
+
+
 async def test_after_a_long_gap_it_begins_anew(gateway, worker) -> None:
     async with worker():
         await gateway.offer()

@@ -24,7 +24,7 @@ from callbot.schemas.speech import (
     TurnEager,
     TurnResumed,
 )
-from callbot.schemas.subjects import TURN_EAGER, TURN_RESUMED
+from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, PHRASES, TURN_EAGER, TURN_RESUMED
 from callbot.schemas.turn_taking import Phrases, SpeakPhrases, phrase_key
 from callbot.schemas.webhook import Action, HistoryEntry
 from tests.gateway_stage import GREETING, OURS, WORKERS, Stage
@@ -68,6 +68,7 @@ async def test_a_greeting_that_is_not_there_is_said_by_the_mouth(stage: Stage) -
     await stage.until(lambda: bool(stage.all_of(SaySentence)))
     await stage.says(0, b"\x33" * 800)
     await stage.until(lambda: stage.sent == b"\x33" * 800)
+    assert [said.text for said in stage.all_of(SaySentence) if isinstance(said, SaySentence)] == ["Good day!"]
 
 
 async def test_a_turn_is_foreseen_withdrawn_foreseen_again_and_opened(stage: Stage) -> None:
@@ -243,3 +244,17 @@ async def test_a_caller_who_speaks_for_long_is_not_asked_whether_they_are_there(
     assert len(stage.sent) == before
     await stage.ended("A long story", 150, speech_ended_at_ms=15_000)
     assert stage.call.conversation.turns.current is not None
+
+
+async def test_frames_that_the_bus_has_lost_are_sent_again(stage: Stage) -> None:
+    heard: list[int] = []
+    await stage.ears.hear(CALLER_AUDIO, lambda frame: heard.append(frame.seq), call_id=CALL_ID)
+    await stage.ears.flush()
+    await stage.begins(a_brief())
+    await stage.passes(200)
+    await stage.until(lambda: heard == list(range(10)))
+    told = EarsProgress(epoch=stage.epochs[Role.EARS], heard_seq=5, keep_from_seq=0, missing_from_seq=6)
+    await stage.ears.tell(EARS_PROGRESS, told, call_id=CALL_ID)
+    await stage.until(lambda: heard[10:] == [6, 7, 8, 9])
+    await stage.passes(20)
+    await stage.until(lambda: heard[14:] == [10])

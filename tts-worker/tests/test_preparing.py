@@ -83,8 +83,7 @@ class Call:
         self.mind = mind
         self.call_id = next(CALL_IDS)
         self.heard: dict[tuple[int, int], bytes] = {}
-        self.ended: set[tuple[int, int]] = set()
-        self.prepared: set[tuple[int, int]] = set()
+        self.ended, self.prepared = set[tuple[int, int]](), set[tuple[int, int]]()
         self._news = asyncio.Event()
 
     async def begin(self) -> None:
@@ -244,9 +243,7 @@ async def test_a_cancelled_turn_needs_no_sentence(call: Call, voice: Watched, ca
     assert voice.asked == [(TEXT, False), (TEXT, True)]
 
 
-async def test_a_sentence_of_a_turn_that_is_over_or_has_begun_is_not_prepared(
-    call: Call, voice: Watched
-) -> None:
+async def test_a_turn_that_is_over_or_has_begun_needs_no_preparation(call: Call, voice: Watched) -> None:
     await call.cancel(3)
     await call.gateway.flush()
     await call.prepare(TEXT, number=3)
@@ -279,6 +276,7 @@ async def test_a_claimed_one_ends_with_its_turn(call: Call, voice: Watched) -> N
     await call.begun()
     await call.cancel(1)
     await voice.until(TEXT)
+    assert (call.ended, voice.asked) == (set(), [(TEXT, False)])
 
 
 async def test_a_claimed_one_that_still_waits_ends_with_its_turn(call: Call, voice: Watched) -> None:
@@ -290,6 +288,7 @@ async def test_a_claimed_one_that_still_waits_ends_with_its_turn(call: Call, voi
     await call.say(TEXT, turn=2)
     await call.cancel(2)
     await voice.until(OTHER, TEXT, asked=2)
+    assert (2, 0) not in call.heard
 
 
 async def test_after_the_call_nothing_is_left(call: Call, voice: Watched) -> None:
@@ -298,3 +297,4 @@ async def test_after_the_call_nothing_is_left(call: Call, voice: Watched) -> Non
     await voice.until(asked=1)
     await call.end()
     await voice.until(TEXT)
+    assert (call.heard, voice.asked) == ({}, [(TEXT, False)])

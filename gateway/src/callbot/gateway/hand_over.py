@@ -154,6 +154,11 @@ class HandOver:
             self._heard_seq = heard_seq
             self._ears_moved_at_ms = self._clock()
 
+    def ears_miss(self, from_seq: int) -> None:
+        """Frames were lost on the way, as when the broker is killed: they are sent again."""
+        self._next_seq = min(self._next_seq, from_seq)
+        self._spawn(self.feed_ears())
+
     def tick(self, *, stalled: bool) -> None:
         """A worker can live and beat and yet not hear this call: its seat was given up, or is stuck."""
         self.seating.tick(stalled=stalled)

@@ -100,6 +100,8 @@ class Hearing:
             return
         self._hand_over.ears_heard(progress.heard_seq)
         self._hand_over.ears_settled(progress.keep_from_seq)
+        if progress.missing_from_seq is not None:
+            self._hand_over.ears_miss(progress.missing_from_seq)
         self._talk.follow(self._barge_in.progressed(progress.keep_from_seq, self._clock()))
 
     def _on_confirmed(self, speech: SpeechConfirmed) -> None:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from callbot.runtime.bus import Bus
+from callbot.runtime.bus import LINK_ERRORS, Bus
 from callbot.runtime.errors import BusError
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.fixed_sentences import HELLO, ours_in
@@ -146,7 +145,7 @@ class PhraseLibrary:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
                 found = await asyncio.gather(*(self._read(wanted, text) for text in wanted.texts))
-        except (TimeoutError, ConnectionError, BusError, NatsError) as e:
+        except (TimeoutError, BusError, *LINK_ERRORS) as e:
             log.info("phrases not read", extra={"reason": str(e) or type(e).__name__})
             return None
         texts = [text for text, there in zip(wanted.texts, found, strict=True) if not there]

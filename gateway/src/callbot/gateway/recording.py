@@ -162,7 +162,7 @@ class CallRecording:
 
     def bot_said(self, words: str) -> None:
         """And the caller has heard it."""
-        if self._unheard_notice in words:
+        if self.awaits_notice and self._unheard_notice in words:
             self._unheard_notice = ""
 
     def heard(self, audio: bytes) -> None:
@@ -170,7 +170,7 @@ class CallRecording:
         if self._over:
             return
         # Who has not been told is not recorded.
-        self._caller += SILENCE * len(audio) if self._unheard_notice else audio
+        self._caller += SILENCE * len(audio) if self.awaits_notice else audio
         self._origin.frames_until((self._from + len(self._caller)) // BYTES_PER_MS, self._clock())
         while len(self._caller) >= PIECE_BYTES:
             self._cut(PIECE_BYTES)
@@ -189,7 +189,7 @@ class CallRecording:
             return
         self._over = True
         self._bot.cleared(self._clock())
-        if self._unheard_notice:
+        if self.awaits_notice:
             log.warning("the notice was not heard: the caller is not on the recording", extra=self._about)
         if self._caller:
             self._cut(len(self._caller))
@@ -252,8 +252,7 @@ class CallRecording:
         """Said once: the first loss tells it all."""
         if not self._lossy:
             self._lossy = True
-            about = {"call_id": self._brief.call_id, "reason": reason, "pieces": pieces}
-            log.error("the recording has a gap", extra=about)
+            log.error("the recording has a gap", extra={**self._about, "reason": reason, "pieces": pieces})
 
 
 class RecordedLine:

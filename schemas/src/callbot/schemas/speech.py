@@ -22,6 +22,8 @@ class EarsProgress(Message):
     """The last frame that the voice activity detector has judged."""
     keep_from_seq: int
     """Audio before this frame is settled."""
+    missing_from_seq: int | None = None
+    """The bus has lost frames from this one on: they are to be sent again."""
 
 
 class TurnEnded(Message):

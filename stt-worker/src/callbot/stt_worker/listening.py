@@ -9,7 +9,7 @@ from typing import Any, Final
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.runtime.lease import Lease
-from callbot.schemas.audio import FRAME_BYTES, FRAME_MS, SILENCE_BYTE, CallerAudio
+from callbot.schemas.audio import BYTES_PER_MS, FRAME_MS, CallerAudio
 from callbot.schemas.message import Message
 from callbot.schemas.speech import EarsProgress
 from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, Subject
@@ -17,6 +17,7 @@ from callbot.schemas.usage import Used
 from callbot.stt_worker.audio_ring import AudioRing
 from callbot.stt_worker.call_recognition import CallRecognition
 from callbot.stt_worker.end_of_turn import EndOfTurn
+from callbot.stt_worker.frame_order import FrameOrder
 from callbot.stt_worker.interims import InterimBudget
 from callbot.stt_worker.prosody import Prosody
 from callbot.stt_worker.recognition import Recognition
@@ -54,7 +55,7 @@ class CallEars:
         self._bus = bus
         self._detection = detection
         self._settings = settings
-        self._next_seq = lease.from_seq
+        self._order = FrameOrder(lease.from_seq)
         self._judged_ms = from_ms
         self._unfollowed: deque[tuple[int, float, float]] = deque()
         self._told_frames = 0
@@ -146,25 +147,25 @@ class CallEars:
         self._unfollowed.clear()
         if self._ear is not None:
             self._detection.forget(self._ear)
+        self._order = FrameOrder(seq)
         self._judged_ms = seq * FRAME_MS
         self._audio = AudioRing(self._judged_ms)
         self._course = self._course_from(self._judged_ms)
         self._ear = self._detection.listen(self._on_judged, from_ms=self._judged_ms)
 
     def _on_frame(self, frame: CallerAudio) -> None:
-        if not self._lease.admits(frame.epoch) or frame.seq < self._next_seq:
+        if not self._lease.admits(frame.epoch):
             return
-        lost = frame.seq - self._next_seq
-        if lost > LARGEST_GAP_FRAMES:
+        if frame.seq - self._order.next_seq > LARGEST_GAP_FRAMES:
             self._begin_anew(frame.seq)
-            lost = 0
-        whole = frame.payload[:FRAME_BYTES].ljust(FRAME_BYTES, bytes([SILENCE_BYTE]))
-        audio = bytes([SILENCE_BYTE]) * (lost * FRAME_BYTES) + whole
-        self._audio.append(audio)
-        self._next_seq = frame.seq + 1
-        if self._ear is not None:
-            self._ear.hear(audio)
-        self._recognition.hear((frame.seq - lost) * FRAME_MS, audio)
+        audio = self._order.take(frame.seq, frame.payload)
+        if self._order.asks:
+            self._progress_waits.set()
+        if audio:
+            self._audio.append(audio)
+            if self._ear is not None:
+                self._ear.hear(audio)
+            self._recognition.hear(self._order.next_seq * FRAME_MS - len(audio) // BYTES_PER_MS, audio)
 
     def _on_judged(self, end_ms: int, probability: float, level_dbfs: float) -> None:
         self._unfollowed.append((end_ms, probability, level_dbfs))
@@ -193,6 +194,7 @@ class CallEars:
                 epoch=self._lease.epoch,
                 heard_seq=max(0, self._judged_ms // FRAME_MS - 1),
                 keep_from_seq=self.keep_from_seq,
+                missing_from_seq=self._order.missing_from_seq,
             )
             try:
                 await self._bus.tell(EARS_PROGRESS, progress, call_id=self._lease.call_id)

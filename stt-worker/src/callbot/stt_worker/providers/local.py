@@ -39,7 +39,7 @@ SHORT_WINDOW_FRAMES: Final = 700
 """As good on a line that is silent between words, and faster; with noise it is worse."""
 SILENT_LINE_DBFS: Final = -63.0
 SHORT_SAMPLES: Final = int(1.2 * SAMPLE_RATE_HZ)
-"""Its lead included. One word alone is understood much better in the widest window."""
+"""Its lead included. One word alone is understood much better in the wider window."""
 WIDER_FRAMES: Final = 1500
 LONGEST_FRAMES: Final = 3000
 MARGIN_FRAMES: Final = 60
@@ -119,25 +119,22 @@ class WhisperModel:
         return pieces[0] if len(pieces) == 1 else " ".join(piece for piece in pieces if piece)
 
     def _piece(self, samples: FloatSamples, utterance: Utterance) -> str:
-        if len(samples) <= SHORT_SAMPLES:
-            return self._short(samples, utterance)
-        window = SHORT_WINDOW_FRAMES if is_silent_line(samples) else WINDOW_FRAMES
-        first = self.decode(samples, utterance, at_least=window)
-        if first.is_silence or not first.doubtful:
-            return first.text if first.is_speech else ""
-        second = self.decode(samples, utterance, at_least=WIDER_FRAMES)
-        best = max(first, second, key=lambda h: (not h.circles, h.score))
-        if not best.is_speech:
-            return ""
-        text: str = self.tokenizer(utterance.language).decode(list(once(best.tokens)))
-        return text.strip()
-
-    def _short(self, samples: FloatSamples, utterance: Utterance) -> str:
-        heard = self.decode(samples, utterance, at_least=WIDER_FRAMES)
+        heard = self._best(samples, utterance)
         if not heard.is_speech:
             return ""
         text: str = self.tokenizer(utterance.language).decode(list(once(heard.tokens))).strip()
-        return Doubted(text) if heard.hardly_believed else text
+        return Doubted(text) if len(samples) <= SHORT_SAMPLES and heard.hardly_believed else text
+
+    def _best(self, samples: FloatSamples, utterance: Utterance) -> Hypothesis:
+        """What comes out doubtful is decoded again; a short one gets the wider window at once."""
+        if len(samples) <= SHORT_SAMPLES:
+            return self.decode(samples, utterance, at_least=WIDER_FRAMES)
+        window = SHORT_WINDOW_FRAMES if is_silent_line(samples) else WINDOW_FRAMES
+        first = self.decode(samples, utterance, at_least=window)
+        if first.is_silence or not first.doubtful:
+            return first
+        second = self.decode(samples, utterance, at_least=WIDER_FRAMES)
+        return max(first, second, key=lambda h: (not h.circles, h.score))
 
     def decode(self, samples: FloatSamples, utterance: Utterance, *, at_least: int) -> Hypothesis:
         tokenizer = self.tokenizer(utterance.language)
