@@ -26,7 +26,7 @@ class FrameOrder:
         return len(self._early) % ASK_EVERY_FRAMES == 1
 
     def take(self, seq: int, payload: bytes) -> bytes:
-        """The audio that this frame completes, in whole frames of mu-law: none while one before it is missing."""
+        """The audio that this frame completes, in whole frames; none while one before it is missing."""
         if seq < self.next_seq or seq in self._early:
             return b""
         self._early[seq] = payload[:FRAME_BYTES].ljust(FRAME_BYTES, _SILENCE)
