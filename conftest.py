@@ -7,6 +7,16 @@ import pytest
 from tests.servers import Server, nats_server
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--live",
+        action="append",
+        default=[],
+        metavar="PROVIDER",
+        help="run the contract suites against this provider's vendor, with the keys of the environment",
+    )
+
+
 @pytest.fixture(scope="session")
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One NATS for all tests that do not kill it."""

@@ -92,6 +92,16 @@ async def emulator(platform: Platform) -> AsyncIterator[Emulator]:
         yield emulator
 
 
+async def record_in(api: aiohttp.ClientSession, call_id: str) -> dict[str, Any]:
+    """The call's record, once it is complete."""
+    for _ in range(100):
+        async with api.get(f"/v1/calls/{call_id}") as answer:
+            if answer.status == 200 and (call := await answer.json())["ended_at"]:
+                return dict(call)
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the record of {call_id} was not completed")
+
+
 _numbers = itertools.count(1)
 
 
@@ -119,11 +129,6 @@ def record_of(api: aiohttp.ClientSession) -> Callable[[str], Awaitable[dict[str,
     """The call's record, once it is complete."""
 
     async def read(call_id: str) -> dict[str, Any]:
-        for _ in range(100):
-            async with api.get(f"/v1/calls/{call_id}") as answer:
-                if answer.status == 200 and (call := await answer.json())["ended_at"]:
-                    return dict(call)
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"the record of {call_id} was not completed")
+        return await record_in(api, call_id)
 
     return read

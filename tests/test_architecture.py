@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
-ONLY_UNDER_PROVIDERS = {"openai", "faster_whisper", "ctranslate2", "piper", "onnxruntime"}
+ONLY_UNDER_PROVIDERS = {"openai", "faster_whisper", "ctranslate2", "piper", "onnxruntime", "google", "grpc"}
 SUBJECT_BEGINNINGS = tuple(
     f"{beginning}." for beginning in {row.template.partition(".")[0] for row in SUBJECTS}
 )
@@ -84,6 +84,7 @@ def test_what_is_imported_is_declared(member: str) -> None:
     # What a declared package brings along and re-exports as its own vocabulary.
     declared |= {"multidict", "yarl"} if "aiohttp" in declared else set()
     declared |= {"bson"} if "pymongo" in declared else set()
+    declared |= {"google", "grpc"} if any(d.startswith("google_cloud_") for d in declared) else set()
     if {"callbot_runtime"} & declared:
         declared |= {"pydantic", "pydantic_settings", "nats_py"}
     missing = {

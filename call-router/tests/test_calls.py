@@ -25,7 +25,8 @@ from callbot.schemas.calls import (
     TurnDone,
     TurnRecord,
 )
-from callbot.schemas.subjects import CALL_DELETE, CALL_EVENT, CALL_EVENTS, CALL_GET, CALL_LIST, CALLS
+from callbot.schemas.memory import CALL_EVENTS, CALLS
+from callbot.schemas.subjects import CALL_DELETE, CALL_EVENT, CALL_GET, CALL_LIST
 from callbot.schemas.users import Done
 from tests.samples import a_brief
 from tests.servers import Server

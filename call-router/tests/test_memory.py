@@ -10,7 +10,7 @@ from nats.js.errors import KeyNotFoundError, NotFoundError
 
 from callbot.call_router.memory import ensure_memory
 from callbot.runtime.bus import connect
-from callbot.schemas.subjects import BUCKETS, CALL_EVENTS, PHRASES, RECORDINGS, STREAMS, VOICES, Stream
+from callbot.schemas.memory import BUCKETS, CALL_EVENTS, PHRASES, RECORDINGS, STREAMS, VOICES, Stream
 from tests.servers import Server, nats_server, url_for
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from callbot.runtime.bus import Bus, connect
+from callbot.schemas.fixed_sentences import ours_in
 from callbot.schemas.message import Receipt
 from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.turn_taking import SpeakPhrases
@@ -57,8 +58,12 @@ async def test_what_a_bot_may_have_to_say_at_once_is_spoken_ahead(gateway: Bus, 
     await change(gateway, bot.id, voice="polly:joanna")
     assert await mouth.next() == spoken.model_copy(update={"voice": "polly:joanna"})
     await change(gateway, bot.id, language="fr-FR")
-    assert (await mouth.next()).language == "fr-FR"
+    french = await mouth.next()
+    assert french.language == "fr-FR" and french.texts[:2] == [hello, "Sorry."]
+    assert ours_in("fr")["goodbye"] in french.texts and ours_in("fr")["apology"] not in french.texts
     await change(gateway, bot.id, phrases={"goodbye": "Bye."})
+    assert (await mouth.next()).texts[:2] == [hello, "Bye."]
+    await change(gateway, bot.id, language="en-US")
     assert (await mouth.next()).texts == [hello, "Bye."]
     await change(gateway, bot.id, greeting="Hi.")
     assert (await mouth.next()).texts == ["Hi.", "Bye."]

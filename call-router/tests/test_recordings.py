@@ -14,6 +14,7 @@ from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus
 from callbot.schemas.audio import BYTES_PER_MS
 from callbot.schemas.calls import CallRef
+from callbot.schemas.memory import RECORDINGS
 from callbot.schemas.recording import (
     LONGEST_PART_MS,
     PIECE_MS,
@@ -22,7 +23,7 @@ from callbot.schemas.recording import (
     RecordingPiece,
     Track,
 )
-from callbot.schemas.subjects import CALL_DELETE, CALL_RECORDING, RECORDING_PIECE, RECORDINGS
+from callbot.schemas.subjects import CALL_DELETE, CALL_RECORDING, RECORDING_PIECE
 
 from .conftest import ASK_S, as_user, new_bot, remembered
 from .test_calls import ended_call

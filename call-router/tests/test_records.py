@@ -24,7 +24,8 @@ from callbot.schemas.calls import (
     TurnDone,
     TurnRecord,
 )
-from callbot.schemas.subjects import BUCKETS, CALL_EVENT, CALL_EVENTS, CALL_GET, CALLS
+from callbot.schemas.memory import BUCKETS, CALL_EVENTS, CALLS
+from callbot.schemas.subjects import CALL_EVENT, CALL_GET
 
 from .conftest import ASK_S, as_user, eventually, new_bot, remembered
 from .test_routing import admit, new_call_id, refusal, route
@@ -183,17 +184,17 @@ async def test_what_the_call_itself_says_of_its_end_counts(stores: Stores, guess
     )
     for event in (guess, told) if guess_first else (told, guess):
         await stores.call_log.fold(event)
-    detail = await stores.call_log.detail("public", call_id)
-    assert detail is not None
-    assert (detail.end_reason, detail.duration_ms) == ("caller_hung_up", 61_000)
+    kept = await stores.call_log.detail("public", call_id)
+    assert kept is not None
+    assert (kept.detail.end_reason, kept.detail.duration_ms) == ("caller_hung_up", 61_000)
 
 
 async def test_a_guess_counts_when_nobody_knows_better(stores: Stores) -> None:
     call_id = f"CA{secrets.token_hex(16)}"
     *_, told = story(call_id)
     await stores.call_log.fold(told.model_copy(update={"fact": CallEnded(reason="line_lost", duration_ms=5)}))
-    detail = await stores.call_log.detail("public", call_id)
-    assert detail is not None and detail.end_reason == "line_lost"
+    kept = await stores.call_log.detail("public", call_id)
+    assert kept is not None and kept.detail.end_reason == "line_lost"
 
 
 async def test_a_spent_token_is_remembered_and_the_record_is_as_it_was(stores: Stores, database: Any) -> None:

@@ -12,7 +12,8 @@ from callbot.call_router.voices import FRESH_S, READ_WITHIN_S, Voices
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import Refused
 from callbot.schemas.bots import BotRef, ListVoices, VoiceInfo, VoiceStatus, WorkerVoices
-from callbot.schemas.subjects import BOT_GET, VOICE_LIST, VOICES
+from callbot.schemas.memory import VOICES
+from callbot.schemas.subjects import BOT_GET, VOICE_LIST
 from tests.servers import Server, nats_server, url_for
 
 from .conftest import ASK_S, as_user, new_bot
@@ -102,6 +103,18 @@ async def test_a_call_knows_whether_its_bots_voice_works(gateway: Bus, tts: Bus,
         bot = await new_bot(gateway, voice=voice)
         brief = await admit(gateway, await route(gateway, bot.id, new_call_id()))
         assert (brief.voice, brief.voice_status) == (voice, status)
+
+
+async def test_a_voice_is_known_by_its_vendors_id_as_well(tts: Bus, bus: Bus) -> None:
+    by_id = VoiceInfo(
+        voice="elevenlabs:emma", provider="elevenlabs", name="emma", language="en-US", id="21m00T"
+    )
+    await (await tts.bucket(VOICES)).put("w-1", WorkerVoices(voices=[by_id, info("piper:joe")]).encode())
+    voices = Voices(bus)
+    assert await voices.works("elevenlabs:emma") and await voices.works("elevenlabs:21m00T")
+    assert await voices.status_in_call("elevenlabs:21m00T") is VoiceStatus.OK
+    for other in ("elevenlabs:21m00", "polly:21m00T", "piper:"):
+        assert not await voices.works(other)
 
 
 async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path) -> None:

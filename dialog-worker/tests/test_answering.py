@@ -10,7 +10,7 @@ from aiohttp import web
 
 from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.foreseeing import Thought
-from callbot.dialog_worker.providers.openai_compatible import open_language_model
+from callbot.dialog_worker.model_chain import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.dialog_worker.webhook_door import WebhookDoor
@@ -122,6 +122,16 @@ async def test_a_suggestion_that_the_webhook_takes_over_keeps_its_sentences(
     assert (await think()).sentences == ["First line Second line.", "Fourth."]
 
 
+async def test_sentences_end_as_in_the_bots_language(vendor: Any, customer: Customer, think: Turn) -> None:
+    vendor.says("Wir haben z. B. Pi", "zza. Sonst noch was?")
+    customer.answer = {"say": "Am 3. Mai, z. B. Abends. Passt das?"}
+    answered = await think(brief={"language": "de-DE"})
+    assert answered.sentences == ["Am 3. Mai, z. B. Abends.", "Passt das?"]
+    customer.status = 500
+    answered = await think(brief={"language": "de-DE"})
+    assert answered.sentences == ["Wir haben z. B. Pizza.", "Sonst noch was?"]
+
+
 async def test_after_a_while_it_gets_the_whole_sentences_there_are(
     vendor: Any, customer: Customer, think: Turn
 ) -> None:
@@ -202,11 +212,11 @@ async def test_a_model_that_fails_loses_no_turn(vendor: Any, customer: Customer,
     vendor.script = [vendor.chunk("Sure. For w")]
     answered = await think()
     assert customer.suggestions == ["Sure."]
-    assert (answered.source, answered.llm_error) == ("webhook", "llm_broken_off: the stream ended early")
+    assert (answered.source, answered.llm_error) == ("webhook", "broken_off: it ended early")
     customer.status = 500
     vendor.refusal = web.json_response({}, status=503)
     answered = await think()
-    assert (answered.source, answered.llm_error) == ("none", "llm_refused: HTTP 503")
+    assert (answered.source, answered.llm_error) == ("none", "unavailable: HTTP 503")
 
 
 async def test_a_talkative_model_is_stopped(vendor: Any, customer: Customer, think: Turn) -> None:

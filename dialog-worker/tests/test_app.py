@@ -10,7 +10,7 @@ from aiohttp import web
 
 from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.app import Mind
-from callbot.dialog_worker.providers.openai_compatible import open_language_model
+from callbot.dialog_worker.model_chain import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.dialog_worker.webhook_door import WebhookDoor

@@ -21,7 +21,7 @@ from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.runtime.bus import Bus, connect
 from callbot.schemas.dialog import WebhookStatus
-from callbot.schemas.subjects import WEBHOOK_PERMITS
+from callbot.schemas.memory import WEBHOOK_PERMITS
 from callbot.schemas.webhook import WebhookRequest
 from tests.servers import Server, nats_server, url_for
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from callbot.dialog_worker.language_model import Anew
 from callbot.dialog_worker.suggestion import Suggestion
+from callbot.runtime.errors import ProviderError
 
 NEVER_S = 30.0
 
@@ -56,3 +58,33 @@ async def test_the_first_whole_sentence_is_told_once() -> None:
     await suggestion.wait_complete(NEVER_S)
     assert suggestion.sentences == ["Sure.", "For when?", "And"]
     assert told == ["Sure."]
+
+
+class Broken:
+    """A reply that is broken off and begun anew."""
+
+    def __init__(self, before: str, after: str) -> None:
+        self.before = before
+        self.after = after
+        self.begun_anew = False
+
+    async def reply(self) -> AsyncGenerator[str | Anew]:
+        yield self.before
+        yield Anew(ProviderError("broken_off", "it ended early", retryable=True))
+        self.begun_anew = True
+        yield self.after
+
+
+async def test_what_was_broken_off_before_its_first_sentence_is_dropped() -> None:
+    model, told = Broken("Let me lo", "We are open."), list[str]()
+    suggestion = Suggestion(model.reply(), max_sentences=3, on_first=told.append)
+    await suggestion.wait_complete(NEVER_S)
+    assert (suggestion.sentences, suggestion.error, told) == (["We are open."], "", ["We are open."])
+
+
+async def test_what_was_broken_off_after_a_sentence_keeps_it() -> None:
+    model = Broken("Sure. Let me lo", "We are open.")
+    suggestion = Suggestion(model.reply(), max_sentences=3)
+    await suggestion.wait_complete(NEVER_S)
+    assert (suggestion.sentences, suggestion.error) == (["Sure."], "broken_off: it ended early")
+    assert not model.begun_anew

@@ -14,6 +14,7 @@ from callbot.schemas.calls import (
     StageFallback,
 )
 from callbot.schemas.subjects import CALL_EVENT, CALL_GET
+from callbot.schemas.usage import UsageTold
 from tests.servers import Server, url_for
 
 from .api_site import ApiRouter, Site, served
@@ -169,6 +170,20 @@ async def test_what_cannot_be_read_is_passed_over(site: Site, call: Call, stream
     await call.tells(ENDED)
     async with watching(site, call.path) as shown:
         assert [name for _, name, _ in await shown.rest()] == ["started", "ended"]
+
+
+async def test_usage_is_not_shown_and_nothing_is_waited_for_behind_it(
+    site: Site, call: Call, api_router: ApiRouter
+) -> None:
+    """It is told when the call is over."""
+    usage = UsageTold(seat="mouth", epoch=1025, number=1, last=True, used=[])
+    await call.tells(STARTED, usage, ENDED, usage)
+    async with watching(site, call.path) as stream:
+        shown = await stream.rest()
+    assert [name for _, name, _ in shown] == ["started", "ended"]
+    api_router.answers(CALL_GET, call.detail(ended_at=AT))
+    async with watching(site, call.path, after=shown[-1][0], status=204):
+        pass
 
 
 async def test_other_calls_are_not_shown(site: Site, call: Call) -> None:

@@ -1,6 +1,7 @@
 """The package's sentences, a bot's own, and the memory between."""
 
-from callbot.gateway.phrases import NAMES, PhraseBook, PhraseMemory, load, texts_of
+from callbot.gateway.phrases import NAMES, Phrase, PhraseBook, PhraseMemory, load, texts_of
+from callbot.schemas.fixed_sentences import FIXED_SENTENCES, ours_in
 from callbot.schemas.turn_taking import Phrases, phrase_key
 from tests.samples import a_brief
 
@@ -39,7 +40,9 @@ def test_another_voice_does_not_speak_this_bots_sentences() -> None:
 
 
 def test_what_a_bot_needs_is_its_greeting_and_what_is_set_each_once() -> None:
-    assert texts_of(BRIEF).texts == ["Guten Tag!", "Moment.", "Tschüss."]
+    assert texts_of(BRIEF).texts[:3] == ["Guten Tag!", "Moment.", "Tschüss."]
+    german = ours_in("de")
+    assert set(texts_of(BRIEF).texts[3:]) == set(german.values()) - {german["one_moment"], german["goodbye"]}
     same = a_brief(greeting="Hi.", phrases=Phrases(apology="Hi."))
     assert texts_of(same).texts == ["Hi."]
 
@@ -54,3 +57,29 @@ def test_the_memory_is_bounded_and_forgets_what_was_used_longest_ago() -> None:
     memory.put("a", bytes(40))
     memory.put("e", bytes(1000))
     assert len(memory) == 0
+
+
+def test_ours_exist_in_each_language_by_the_names_of_those_that_are_recorded() -> None:
+    assert all(sentences.keys() == set(NAMES) for sentences in FIXED_SENTENCES.values())
+
+
+def test_ours_in_the_bots_language_come_before_the_recorded_ones() -> None:
+    memory = PhraseMemory()
+    book = PhraseBook(BRIEF, OURS, memory)
+    for name in ("apology", "one_moment", "hello"):
+        assert book.get(name) == OURS[name]
+        text = ours_in("de")[name]
+        memory.put(key(text), b"\x03" * 800)
+        assert book.get(name) == Phrase(text, b"\x03" * 800)
+    memory.put(key("Moment."), b"\x04" * 800)
+    memory.put(key("Guten Tag!"), b"\x05" * 800)
+    assert book.get("one_moment").text == "Moment." and book.get("hello").text == "Guten Tag!"
+
+
+def test_for_an_english_bot_nothing_else_is_looked_for() -> None:
+    memory = PhraseMemory()
+    brief = BRIEF.model_copy(update={"language": "en-GB"})
+    for sentences in FIXED_SENTENCES.values():
+        for text in sentences.values():
+            memory.put(phrase_key(brief.voice, brief.language, text), b"\x06")
+    assert PhraseBook(brief, OURS, memory).get("apology") == OURS["apology"]

@@ -24,7 +24,8 @@ from callbot.schemas.calls import (
     RouteVerdict,
     StageFallback,
 )
-from callbot.schemas.subjects import CALL_CHECK, CALL_EVENT, CALL_REENTER, PHRASES
+from callbot.schemas.memory import PHRASES
+from callbot.schemas.subjects import CALL_CHECK, CALL_EVENT, CALL_REENTER
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
 from callbot.schemas.webhook import Action
 from tests.samples import a_brief

@@ -12,9 +12,10 @@ from callbot.runtime.bus import REFUSED_HEADER, Bus, connect
 from callbot.runtime.errors import NoResponders, SettingsError, TimedOut
 from callbot.schemas.bots import BotRef
 from callbot.schemas.calls import CallEnded, CallEvent
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt, Refusal
 from callbot.schemas.seats import SeatRenew
-from callbot.schemas.subjects import BOT_DELETE, CALL_EVENT, PHRASES, SEAT_RENEW
+from callbot.schemas.subjects import BOT_DELETE, CALL_EVENT, SEAT_RENEW
 from callbot.schemas.users import Credential, Done
 from tests.servers import PASSWORD, Server, url_for
 

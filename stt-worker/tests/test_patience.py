@@ -32,6 +32,34 @@ def test_how_long_is_waited(words: Completeness, finished: float | None, silence
 
 
 @pytest.mark.parametrize(
+    ("words", "finished", "silence_ms", "why"),
+    [
+        (DONE, None, 250, "provider"),
+        (DONE, 0.9, 250, "all"),
+        (DONE, 0.3, 250, "provider"),
+        (DONE, 0.1, 350, "provider"),
+        (UNSURE, None, 350, "provider"),
+        (UNSURE, 0.6, 350, "provider"),
+        (UNSURE, 0.1, 450, "provider"),
+        # What cannot be a whole sentence is none, whoever says so.
+        (INCOMPLETE, None, 900, "words"),
+        (COUNTING, 0.99, 1500, "counting"),
+    ],
+)
+def test_the_recogniser_may_say_that_it_is_over(
+    words: Completeness, finished: float | None, silence_ms: int, why: str
+) -> None:
+    assert silence_wanted_ms(words, finished, TurnTaking(), told_over=True) == (silence_ms, why)
+
+
+@pytest.mark.parametrize("finished", [None, 0.05, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("words", Completeness)
+def test_its_opinion_never_makes_the_silence_longer(words: Completeness, finished: float | None) -> None:
+    told, _ = silence_wanted_ms(words, finished, TurnTaking(), told_over=True)
+    assert told <= silence_wanted_ms(words, finished, TurnTaking())[0]
+
+
+@pytest.mark.parametrize(
     ("words", "finished", "least", "most", "silence_ms"),
     [
         (DONE, 0.9, 600, 1500, 600),

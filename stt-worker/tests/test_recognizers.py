@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callbot.runtime.errors import SettingsError
+from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.schemas.text_audio import audible
 from callbot.stt_worker.providers import circles
 from callbot.stt_worker.providers.local import Hypothesis, LocalRecognizer, split_at_pauses
-from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance, open_recognizer, provider_named
+from callbot.stt_worker.providers.scripted import ScriptedRecognizer
+from callbot.stt_worker.recognition import LocalGuards, open_recognition
+from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance
 from callbot.stt_worker.settings import Settings
 
 
 @pytest.fixture(scope="module")
 async def local() -> AsyncIterator[Recognizer]:
-    async with open_recognizer(Settings(stt="local")) as recognizer:
+    async with LocalRecognizer.open(Settings()) as recognizer:
         yield recognizer
 
 
@@ -122,15 +124,31 @@ def test_circles(tokens: tuple[int, ...], times: int, once: tuple[int, ...]) -> 
 
 
 async def test_scripted_reads_what_the_audio_carries() -> None:
-    async with open_recognizer(Settings(stt="scripted")) as scripted:
+    async with ScriptedRecognizer.open(Settings()) as scripted:
         audio = b"\xff" * 500 + audible("a table") + b"\xff" * 900 + audible("für vier") + b"\xff" * 10
         assert await scripted.transcribe(Utterance(audio)) == "a table für vier"
         assert await scripted.transcribe(Utterance(b"\xff" * 8000)) == ""
 
 
-def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="installed are: local, scripted"):
-        provider_named("vosk")
+async def test_an_unknown_provider_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="installed: deepgram, google, local, openai, scripted"):
+        async with open_recognition(Settings(stt="vosk"), LocalGuards()):
+            pass
+
+
+async def test_local_leaves_a_language_that_its_model_does_not_know_to_others(local: Recognizer) -> None:
+    with pytest.raises(ProviderError, match="language_unknown"):
+        await local.transcribe(Utterance(b"\xff" * 8000, "fr-FR"))
+
+
+async def test_the_start_says_that_the_packaged_model_knows_english_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", "callbot.stt_worker.providers.local"):
+        async with LocalRecognizer.open(Settings()):
+            pass
+    (line,) = [r for r in caplog.records if r.message == "speech model"]
+    assert "English only" in line.__dict__["languages"]
 
 
 async def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:

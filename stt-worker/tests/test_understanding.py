@@ -77,6 +77,27 @@ async def test_words_in_the_middle_of_something_are_not_worth_thinking_about(gat
 
 
 @pytest.mark.parametrize(
+    ("language", "text", "waited_for", "verdict"),
+    [
+        ("de-DE", "einen Tisch für", "words", SPEECH),
+        ("de-DE", "genau", "words", BACKCHANNEL),
+        ("fr-FR", "zéro six douze", "counting", SPEECH),
+        ("ja-JP", "うん", "words", BACKCHANNEL),
+        ("ja-JP", "090の1234の", "counting", SPEECH),
+        ("it-IT", "yeah", "words", SPEECH),
+    ],
+)
+async def test_words_are_those_of_the_bots_language(
+    gateway, worker, language: str, text: str, waited_for: str, verdict: SpeechVerdict
+) -> None:
+    async with worker():
+        await gateway.offer(language=language)
+        await gateway.send(PAUSE + audible(text) + PAUSE * 2)
+        turn = await gateway.turn()
+    assert (turn.text, turn.waited_for, turn.verdict) == (text, waited_for, verdict)
+
+
+@pytest.mark.parametrize(
     ("sound", "verdict"),
     [
         (audible("mm-hm"), BACKCHANNEL),

@@ -92,3 +92,19 @@ def test_webhooks_on_this_machine_are_for_this_machine(data: DataDir) -> None:
     assert environments(data, host="0.0.0.0")["call-router"]["CALLBOT_WEBHOOK_HTTP"] == "never"
     told = environments(data, host="0.0.0.0", webhook_http="loopback")
     assert told["call-router"]["CALLBOT_WEBHOOK_HTTP"] == "loopback"
+
+
+@pytest.mark.parametrize(
+    ("variable", "owners"),
+    [
+        ("CALLBOT_LLM_2_API_KEY", {"dialog-worker"}),
+        ("DEEPGRAM_API_KEY", {"stt-worker", "tts-worker"}),
+        ("ELEVENLABS_API_KEY", {"tts-worker"}),
+        ("AWS_SECRET_ACCESS_KEY", {"tts-worker"}),
+        ("GOOGLE_APPLICATION_CREDENTIALS", {"stt-worker", "dialog-worker", "tts-worker"}),
+    ],
+)
+def test_a_vendors_key_reaches_those_who_need_it(data: DataDir, variable: str, owners: set[str]) -> None:
+    options = Options("127.0.0.1", 8080, 1, scripted=True, auth="open")
+    parts = planned(options, UpSettings(), data, {variable: "its-key"})
+    assert {p.service for p in parts if p.service in SERVICES and p.env.get(variable) == "its-key"} == owners

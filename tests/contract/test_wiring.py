@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from callbot.schemas import subjects
+from callbot.schemas.memory import STREAMS
 from callbot.schemas.subjects import SERVICES, SUBJECTS, Subject
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def test_a_service_uses_the_subjects_of_its_arrows_and_no_others(service: str) -
     on_arrow = {name for name, row in ROWS.items() if service in row.speakers | row.listeners}
     if service == "call-router":
         # It pulls the stream that holds them instead of listening.
-        used |= {n for n in on_arrow if ROWS[n] in {s.subject for s in subjects.STREAMS}}
+        used |= {n for n in on_arrow if ROWS[n] in {s.subject for s in STREAMS}}
     assert used == on_arrow
 
 

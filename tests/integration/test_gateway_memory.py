@@ -16,8 +16,9 @@ from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import TimedOut
 from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import CallEnded, CallEvent, CallJournal, CallStarted, CallState
+from callbot.schemas.memory import CALL_EVENTS
 from callbot.schemas.seats import CallOver
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS, CALL_OVER
+from callbot.schemas.subjects import CALL_EVENT, CALL_OVER
 from callbot.schemas.turn_taking import Phrases
 from callbot.schemas.webhook import Action
 from tests.samples import CALL_ID, a_brief

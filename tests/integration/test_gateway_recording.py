@@ -12,8 +12,9 @@ from callbot.call_router.memory import ensure_memory
 from callbot.call_router.recordings import CONSUMER
 from callbot.runtime.bus import connect
 from callbot.schemas.calls import CallEnded, CallJournal
+from callbot.schemas.memory import PHRASES, RECORDINGS
 from callbot.schemas.recording import RecordingPiece, Track
-from callbot.schemas.subjects import PHRASES, RECORDING_PIECE, RECORDINGS
+from callbot.schemas.subjects import RECORDING_PIECE
 from callbot.schemas.turn_taking import Phrases, phrase_key
 from tests.gateway_stage import GREETING, WORKERS, Stage
 from tests.samples import CALL_ID, a_brief

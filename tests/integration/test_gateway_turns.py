@@ -16,6 +16,7 @@ from callbot.schemas.dialog import (
     TurnOpened,
     TurnWithdrawn,
 )
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.seats import Role
 from callbot.schemas.speech import (
     EarsProgress,
@@ -23,7 +24,7 @@ from callbot.schemas.speech import (
     TurnEager,
     TurnResumed,
 )
-from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, PHRASES, TURN_EAGER, TURN_RESUMED
+from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, TURN_EAGER, TURN_RESUMED
 from callbot.schemas.turn_taking import Phrases, SpeakPhrases, phrase_key
 from callbot.schemas.webhook import Action, HistoryEntry
 from tests.gateway_stage import GREETING, OURS, WORKERS, Stage

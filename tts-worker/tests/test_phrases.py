@@ -9,10 +9,11 @@ from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from callbot.runtime.bus import Bus, connect
-from callbot.runtime.errors import Refused
+from callbot.runtime.errors import ProviderError, Refused
 from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt
-from callbot.schemas.subjects import PHRASES, PHRASES_SPEAK
+from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.text_audio import audible
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
 from callbot.tts_worker import phrases
@@ -22,6 +23,7 @@ from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 from tests.servers import Server, nats_server, url_for
+from tests.tts_chain import chain_of
 
 HELLO, BYE = "Hello, this is the Blue Duck.", "Good bye."
 
@@ -51,6 +53,14 @@ class Counting(ScriptedSynthesizer):
             self.at_once -= 1
 
 
+class Failing(ScriptedSynthesizer):
+    async def speak(
+        self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
+    ) -> AsyncGenerator[bytes, None]:
+        raise ProviderError("unavailable", "on purpose", retryable=True)
+        yield b""
+
+
 @pytest.fixture
 def own_nats(tmp_path: Path) -> Iterator[Server]:
     """Without a bucket yet."""
@@ -77,7 +87,7 @@ async def voice() -> Counting:
 async def asker(own_nats: Server, voice: Counting) -> AsyncIterator[Bus]:
     async with (
         connect(url_for("tts-worker", own_nats), speaks_as="tts-worker") as bus,
-        speaking_phrases(bus, voice, provider="scripted"),
+        speaking_phrases(bus, chain_of(voice)),
         connect(url_for("gateway", own_nats), speaks_as="gateway") as asker,
     ):
         await bus.flush()
@@ -142,6 +152,19 @@ async def test_another_voice_is_never_stored_under_this_name(
     assert voice.asked == []
 
 
+async def test_what_a_fallback_voice_would_say_is_not_stored(
+    bucket: KeyValue, own_nats: Server, voice: Counting
+) -> None:
+    chain = chain_of(elevenlabs=Failing(Settings()), piper=voice)
+    async with connect(url_for("tts-worker", own_nats), speaks_as="tts-worker") as bus:
+        asked = SpeakPhrases(voice="elevenlabs:emma", language="en-US", texts=[HELLO])
+        with pytest.raises(Refused, match="not_spoken"):
+            await PhraseSpeaker(bus, chain).speak(asked)
+    assert voice.asked == []
+    with pytest.raises(KeyNotFoundError):
+        await bucket.get(phrase_key("elevenlabs:emma", "en-US", HELLO))
+
+
 async def test_what_is_too_long_is_refused(
     bucket: KeyValue, asker: Bus, voice: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +185,7 @@ async def test_the_longest_audio_is_one_message(bucket: KeyValue, own_nats: Serv
     text = "a" * 1000
     slow = Counting(Settings(scripted_ms_per_character=phrases.MAX_AUDIO_BYTES // 8 // len(text)))
     async with connect(url_for("tts-worker", own_nats), speaks_as="tts-worker") as bus:
-        speaker = PhraseSpeaker(bus, slow, provider="scripted")
+        speaker = PhraseSpeaker(bus, chain_of(slow))
         asked = SpeakPhrases(voice="piper:joe", language="en-US", texts=[text])
         assert (await speaker.speak(asked)).accepted
     assert len(await stored(bucket, text) or b"") > 890_000

@@ -14,7 +14,7 @@ from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.tts_worker.providers.piper import PiperSynthesizer
 from callbot.tts_worker.providers.piper_child import PiperChild
 from callbot.tts_worker.settings import Settings
-from callbot.tts_worker.synthesizer import Voice, open_synthesizer
+from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import Urgency
 
 VOICE = Voice("piper", "joe", "en-US")
@@ -78,7 +78,7 @@ async def test_a_stuck_child_is_replaced_and_nothing_is_left_behind() -> None:
 async def test_a_missing_model_is_a_wrong_setting(tmp_path: Path) -> None:
     settings = Settings(piper_model=tmp_path / "none.onnx")
     with pytest.raises(SettingsError, match=r"none\.onnx"):
-        async with open_synthesizer(settings):
+        async with PiperSynthesizer(settings):
             pass
 
 

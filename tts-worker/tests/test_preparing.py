@@ -28,11 +28,11 @@ from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 from tests.samples import a_brief
 from tests.servers import Server, url_for
+from tests.tts_chain import chain_of
 
 CALL_IDS = (f"CA{number:032x}" for number in count(0x500))
-EPOCH = 1025
+EPOCH, MS = 1025, 50
 WITHIN_S = 10.0
-MS = 50
 TEXT = "Sure, a table for four at seven."
 OTHER = "I am sorry, we are closed."
 
@@ -140,7 +140,7 @@ async def voice() -> Watched:
 async def call(nats: Server, voice: Watched) -> AsyncIterator[Call]:
     async with (
         connect(url_for("tts-worker", nats), speaks_as="tts-worker") as bus,
-        mouths(bus, voice, Settings(room=4)),
+        mouths(bus, chain_of(voice), Settings(room=4)),
         connect(url_for("gateway", nats), speaks_as="gateway") as gateway,
         connect(url_for("dialog-worker", nats), speaks_as="dialog-worker") as mind,
     ):

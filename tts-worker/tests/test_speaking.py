@@ -32,6 +32,7 @@ from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 from tests.samples import a_brief
 from tests.servers import Server, url_for
+from tests.tts_chain import chain_of
 
 CALL_IDS = (f"CA{number:032x}" for number in count(1))
 WITHIN_S = 10.0
@@ -141,7 +142,7 @@ async def seats(nats: Server, voice: Patient) -> AsyncIterator[SeatHolder]:
     settings = Settings(room=4)
     async with (
         connect(url_for("tts-worker", nats), speaks_as="tts-worker") as bus,
-        mouths(bus, voice, settings) as seats,
+        mouths(bus, chain_of(voice), settings) as seats,
     ):
         await bus.flush()
         yield seats

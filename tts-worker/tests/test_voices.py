@@ -18,7 +18,7 @@ from nats.js.kv import KeyValue
 
 from callbot.runtime.bus import connect
 from callbot.schemas.bots import VoiceInfo, WorkerVoices
-from callbot.schemas.subjects import VOICES
+from callbot.schemas.memory import VOICES
 from callbot.tts_worker import voices as telling
 from callbot.tts_worker.providers.piper import PiperSynthesizer
 from callbot.tts_worker.providers.piper_voice import name_and_language
@@ -27,6 +27,7 @@ from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import voice_info
 from callbot.tts_worker.voices import ToldVoices
 from tests.servers import Server, free_port, nats_server, url_for
+from tests.tts_chain import chain_of
 
 JOE = voice_info("piper", "joe", "en-US")
 
@@ -128,7 +129,7 @@ async def test_voices_are_told_again_and_only_while_they_work(
     async with (
         call_router(own_nats) as bucket,
         connect(url_for("tts-worker", own_nats), speaks_as="tts-worker") as bus,
-        ToldVoices(bus, synthesizer, "w-1") as voices,
+        ToldVoices(bus, chain_of(synthesizer), "w-1") as voices,
     ):
         assert await told(bucket, "w-1") == [JOE]
         emma = voice_info("elevenlabs", "emma", "en-GB")
@@ -156,7 +157,7 @@ async def test_a_broker_that_was_away_is_told_again(
     async with (
         call_router(own_nats) as bucket,
         connect(url_for("tts-worker", own_nats), speaks_as="tts-worker") as bus,
-        ToldVoices(bus, ScriptedSynthesizer(Settings(tts="scripted")), "w-1") as voices,
+        ToldVoices(bus, chain_of(ScriptedSynthesizer(Settings())), "w-1") as voices,
     ):
         await told(bucket, "w-1")
         own_nats.kill()

@@ -22,6 +22,7 @@ from callbot.call_router.instants import utc_now
 from callbot.call_router.memory import ensure_memory
 from callbot.call_router.numbers import Numbers
 from callbot.call_router.passwords import Passwords
+from callbot.call_router.prices import Prices
 from callbot.call_router.purchases import Purchases
 from callbot.call_router.questions import ANSWER_WITHIN_S, Answer, Questions
 from callbot.call_router.recordings import Recordings, keep_recordings
@@ -95,12 +96,14 @@ class Readiness:
 
 @asynccontextmanager
 async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterator[Readiness]:
-    """Answers while the block runs."""
+    """Answers while the block runs. Raises SettingsError: a file that the settings name is unusable."""
     readiness = Readiness(bus)
     async with AsyncExitStack() as stack:
         twilio = await stack.enter_async_context(open_twilio(settings.twilio_api_url))
         numbers, purchases = Numbers(stores, twilio, settings), Purchases(stores, twilio, settings)
-        questions = Questions(bus, _answers(bus, stores, settings, numbers, purchases))
+        prices = Prices.read(settings.prices) if settings.prices else None
+        calls = Calls(stores, bus, prices=prices)
+        questions = Questions(bus, _answers(bus, stores, settings, calls, numbers, purchases))
         migrate = partial(stores.migrations.run, Sealing(ring_of(settings.webhook_keys)))
         unfinished = (migrate, purchases.settle, numbers.touching.settle)
         for work in (
@@ -115,7 +118,7 @@ async def answering(bus: Bus, stores: Stores, settings: Settings) -> AsyncIterat
 
 
 def _answers(
-    bus: Bus, stores: Stores, settings: Settings, numbers: Numbers, purchases: Purchases
+    bus: Bus, stores: Stores, settings: Settings, calls: Calls, numbers: Numbers, purchases: Purchases
 ) -> list[tuple[Question[Any, Any], Answer[Any, Any]]]:
     tokens = AccessTokens(ring_of(settings.jwt_keys), settings.access_token_s)
     identity = Identity(tokens, stores.api_keys, open_mode=settings.auth == "open")
@@ -136,7 +139,6 @@ def _answers(
         purchases=purchases,
         limit=settings.bots_per_user,
     )
-    calls = Calls(stores, bus)
     return [
         (CALL_ROUTE, routing.route),
         (CALL_ADMIT, routing.admit),

@@ -1,8 +1,10 @@
 """The facts of each call, as they are told: in collection `calls`, beside what routing keeps."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from callbot.call_router import call_usage
 from callbot.call_router.database import SCHEMA_VERSION, AlreadyThere, Database, Document
 from callbot.call_router.erased_calls import ErasedCalls
 from callbot.schemas.calls import (
@@ -16,10 +18,20 @@ from callbot.schemas.calls import (
     StageFallback,
     TurnDone,
 )
+from callbot.schemas.usage import UsageTold, Used
 
 UNNUMBERED = {"from_number": "", "to_number": ""}
 """A record that began with another event than `started` has no numbers yet."""
 SUMMARY = (*CallSummary.model_fields, "routed_at")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCall:
+    detail: CallDetail
+    """Without usage and cost."""
+    used: list[Used]
+    counted: bool
+    """Nothing is missing in `used`."""
 
 
 class CallLog:
@@ -49,13 +61,15 @@ class CallLog:
         )
         return [(call["routed_at"], CallSummary.model_validate({**UNNUMBERED, **call})) for call in found]
 
-    async def detail(self, user_id: str, call_id: str) -> CallDetail | None:
+    async def detail(self, user_id: str, call_id: str) -> KeptCall | None:
         """Its turns in the order of their numbers."""
         found = await self._calls.one({"call_id": call_id, "user_id": user_id})
         if found is None:
             return None
         turns = sorted(found.get("turns", ()), key=lambda turn: int(turn["number"]))
-        return CallDetail.model_validate({**UNNUMBERED, **found, "turns": turns})
+        used, told_all = call_usage.used_in(found)
+        detail = CallDetail.model_validate({**UNNUMBERED, **found, "turns": turns})
+        return KeptCall(detail, used, counted=told_all and detail.ended_at is not None)
 
     async def forget(self, call_id: str, now: datetime) -> None:
         """From now on no event makes this call's record again; `remove` it afterwards."""
@@ -66,8 +80,7 @@ class CallLog:
 
     async def fold(self, event: CallEvent) -> bool:
         """Into the record of its call, once by its id, in whatever order; False: it was erased."""
-        update = _folding(event)
-        wanted = {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}}
+        wanted, update = _folding(event)
         if not await self._calls.update(wanted, update) and not await self._begun(event, wanted, update):
             return False
         if isinstance(event.fact, CallEnded):
@@ -105,10 +118,14 @@ class CallLog:
         return True
 
 
-def _folding(event: CallEvent) -> Document:
-    """The update that adds this event to a record."""
+def _folding(event: CallEvent) -> tuple[Document, Document]:
+    """The record that this event is not in yet, and the update that adds it."""
+    if isinstance(event.fact, UsageTold):
+        without_it, update = call_usage.replacing(event.fact)
+        return {"call_id": event.call_id, **without_it}, update
+    wanted: Document = {"call_id": event.call_id, "event_ids": {"$ne": event.event_id}}
     pushed: dict[str, Any] = {"event_ids": event.event_id}
-    update: Document = {"$push": pushed}
+    update = {"$push": pushed}
     match event.fact:
         case CallStarted(from_number=from_number, to_number=to_number):
             update["$min"] = {"started_at": event.at}
@@ -119,7 +136,7 @@ def _folding(event: CallEvent) -> Document:
             pushed["turns"] = turn.model_dump(mode="json")
         case StageFallback(stage=stage, reason=reason):
             pushed["fallbacks"] = {"stage": stage, "reason": reason, "at": event.at}
-    return update
+    return wanted, update
 
 
 def _still_open(event: CallEvent) -> Document:

@@ -5,7 +5,8 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from callbot.runtime.errors import CallbotError
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS, CALLS, RECORDING_PIECE, RECORDINGS
+from callbot.schemas.memory import CALL_EVENTS, CALLS, RECORDINGS
+from callbot.schemas.subjects import CALL_EVENT, RECORDING_PIECE
 
 
 class RemainsKept(CallbotError):

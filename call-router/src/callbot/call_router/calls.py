@@ -8,6 +8,7 @@ from callbot.call_router.call_remains import RemainsKept, purge_remains
 from callbot.call_router.call_store import CallRecord
 from callbot.call_router.cursors import cursor_of, read_cursor
 from callbot.call_router.instants import utc_now
+from callbot.call_router.prices import Prices, priced
 from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
@@ -27,17 +28,27 @@ PURGED_WITHIN_S = 0.6
 
 
 class Calls:
-    def __init__(self, stores: Stores, bus: Bus, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        bus: Bus,
+        now: Callable[[], datetime] = utc_now,
+        *,
+        prices: Prices | None = None,
+    ) -> None:
         self._stores = stores
         self._log = stores.call_log
         self._bus = bus
         self._now = now
+        self._prices = prices
 
     async def get(self, user_id: UserId, question: CallRef) -> CallDetail:
-        """Of a very long call the newest turns."""
-        found = await self._log.detail(user_id, question.call_id)
-        if found is None:
+        """Of a very long call the newest turns. It costs what the prices of today say."""
+        stored = await self._log.detail(user_id, question.call_id)
+        if stored is None:
             raise _call_not_found()
+        usage, cost = priced(stored.used, self._prices, counted=stored.counted)
+        found = stored.detail.model_copy(update={"usage": usage, "cost": cost})
         while len(found.encode()) > MAX_ANSWER_BYTES and found.turns:
             kept = found.turns[len(found.turns) // 2 + 1 :]
             omitted = found.turns_omitted + len(found.turns) - len(kept)

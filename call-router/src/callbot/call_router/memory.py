@@ -6,7 +6,7 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 from nats.js.errors import APIError
 
-from callbot.schemas.subjects import BUCKETS, STREAMS, Bucket, Stream
+from callbot.schemas.memory import BUCKETS, STREAMS, Bucket, Stream
 
 OURS = "call-router"
 DUPLICATES_WITHIN_S = 120

@@ -19,6 +19,7 @@ from callbot.call_router.stores import Stores
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
 from callbot.schemas.audio import BYTES_PER_MS, SILENCE_BYTE, MalformedAudio
+from callbot.schemas.memory import RECORDINGS
 from callbot.schemas.message import UserId
 from callbot.schemas.recording import (
     CHANNELS,
@@ -27,7 +28,7 @@ from callbot.schemas.recording import (
     RecordingPart,
     RecordingPiece,
 )
-from callbot.schemas.subjects import RECORDING_PIECE, RECORDINGS
+from callbot.schemas.subjects import RECORDING_PIECE
 
 CONSUMER = "recordings"
 AT_ONCE = 8

@@ -13,7 +13,8 @@ from callbot.call_router.call_remains import RemainsKept, purge_remains
 from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.call_router.stores import Stores
 from callbot.schemas.calls import CallEnded, CallEvent
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
+from callbot.schemas.memory import CALL_EVENTS
+from callbot.schemas.subjects import CALL_EVENT
 
 CONSUMER = "records"
 WAIT_S = 5.0

@@ -1,5 +1,6 @@
 """What call-router can be told by the environment."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -37,6 +38,8 @@ class Settings(PublicSettings):
     calls_at_once: int = Field(20, ge=1)
     """Live calls of one user."""
     keys_per_user: int = Field(20, ge=1)
+    prices: Path | None = None
+    """TOML: what providers cost, see docs/prices.toml. None: calls show what they have used, and no cost."""
     recording_days: int = Field(30, ge=1, le=3650)
     """So long recordings are kept; a change is for those that come after it."""
     auth_attempts_per_address: int = Field(30, ge=1)

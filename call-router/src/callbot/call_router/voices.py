@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
 from callbot.schemas.bots import ListVoices, VoiceInfo, VoiceList, VoiceStatus, WorkerVoices
+from callbot.schemas.memory import VOICES
 from callbot.schemas.message import UserId
-from callbot.schemas.subjects import VOICES
 
 FRESH_S = 2.0
 READ_WITHIN_S = 0.5
@@ -43,12 +43,12 @@ class Voices:
 
     async def works(self, voice: str) -> bool:
         """False as well as long as nothing has been read: calls would use the fallback voice."""
-        return voice in (await self._working() or {})
+        return _is_among(voice, await self._working() or {})
 
     async def status_in_call(self, voice: str) -> VoiceStatus:
         """`ok` as long as nothing has been read: no call records a fallback that nobody knows of."""
         known = await self._working()
-        return VoiceStatus.FALLBACK if known is not None and voice not in known else VoiceStatus.OK
+        return VoiceStatus.FALLBACK if known is not None and not _is_among(voice, known) else VoiceStatus.OK
 
     async def _working(self) -> Known | None:
         """None: nothing could be read so far."""
@@ -91,6 +91,14 @@ class Voices:
             if told.data:
                 known |= _read_voices(told.data)
             sequence = (told.seq or sequence) + 1
+
+
+def _is_among(voice: str, known: Known) -> bool:
+    """By its name or by its id, whichever the bot has."""
+    provider, _, voice_id = voice.partition(":")
+    return voice in known or any(
+        info.provider == provider and info.id == voice_id for info in known.values() if info.id
+    )
 
 
 def _read_voices(data: bytes) -> Known:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callbot.dialog_worker.foreseeing import Thought
-from callbot.dialog_worker.language_model import LanguageModel
+from callbot.dialog_worker.language_model import LanguageModel, TellUsed, tell_nobody
 from callbot.dialog_worker.prompt import conversation
 from callbot.dialog_worker.sentences import cut
 from callbot.dialog_worker.settings import Settings
@@ -56,23 +56,30 @@ class Answering:
         brief: CallBrief,
         history: Sequence[HistoryEntry],
         user_text: str,
+        *,
         on_first: Callable[[str], None] = lambda sentence: None,
+        tell_used: TellUsed = tell_nobody,
     ) -> Suggestion:
-        """Runs the model; a bot that wants no suggestions gets an empty one."""
+        """Runs the model; a bot that wants no suggestions gets an empty one.
+
+        What a model that another has outrun has cost may be told a moment after the suggestion is complete.
+        """
         limit = self.settings.max_sentences
         if brief.suggest is Suggest.OFF:
             return Suggestion(None, max_sentences=limit)
         messages = conversation(
             brief, history, user_text, history_characters=self.settings.history_characters
         )
-        return Suggestion(self.model.reply(messages), max_sentences=limit, on_first=on_first)
+        pieces = self.model.reply(messages, tell_used)
+        return Suggestion(pieces, max_sentences=limit, on_first=on_first, language=brief.language)
 
-    async def read_ahead(self, brief: CallBrief) -> None:
-        """Let the model read what all turns of this call begin with, where that is set. Raises nothing."""
-        if self.settings.warms_prompts and brief.suggest is not Suggest.OFF:
+    async def read_ahead(self, brief: CallBrief, tell_used: TellUsed = tell_nobody) -> None:
+        """Let the model read what all turns of this call begin with, where it wants to. Raises nothing."""
+        if brief.suggest is not Suggest.OFF:
             greeting = [HistoryEntry(role="bot", content=brief.greeting)]
             limit = self.settings.history_characters
-            await self.model.read_ahead(conversation(brief, greeting, GREETED, history_characters=limit))
+            messages = conversation(brief, greeting, GREETED, history_characters=limit)
+            await self.model.read_ahead(messages, tell_used)
 
 
 def nothing_to_say(turn: TurnOpened, error: str) -> TurnAnswered:
@@ -124,7 +131,7 @@ def _from_webhook(
         turn_id=turn.turn_id,
         number=turn.number,
         say=answer.say,
-        sentences=offered if answer.say == " ".join(offered) else cut(answer.say),
+        sentences=offered if answer.say == " ".join(offered) else cut(answer.say, brief.language),
         action=action,
         transfer_to=transfer_to,
         source="webhook",

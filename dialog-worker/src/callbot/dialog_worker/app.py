@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Sequence
 
 from callbot.dialog_worker.answering import Answering, nothing_to_say
 from callbot.dialog_worker.foreseeing import Foreseeing, Thought
+from callbot.dialog_worker.language_model import TokensUsed
 from callbot.dialog_worker.suggestion import Suggestion
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
@@ -29,6 +30,7 @@ from callbot.schemas.subjects import (
     TURN_OPENED,
     TURN_WITHDRAWN,
 )
+from callbot.schemas.usage import Used, summed
 from callbot.schemas.webhook import HistoryEntry
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Mind:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._beside: set[asyncio.Task[None]] = set()
         self._reading_ahead: asyncio.Task[None] | None = None
+        self._used: list[Used] = []
 
     async def open(self) -> None:
         call_id = self._lease.call_id
@@ -58,7 +61,7 @@ class Mind:
             await self._bus.hear(TURN_WITHDRAWN, self._on_withdrawn, call_id=call_id),
             await self._bus.answer(TURN_OPENED, self._on_opened, call_id=call_id),
         ]
-        self._reading_ahead = self._spawn(self._answering.read_ahead(self._lease.brief))
+        self._reading_ahead = self._spawn(self._answering.read_ahead(self._lease.brief, self._count))
 
     async def close(self) -> None:
         for listening in self._listening:
@@ -68,6 +71,21 @@ class Mind:
             task.cancel()
         await asyncio.gather(*running, self._foreseeing.close(), return_exceptions=True)
         self._say_how_useful_foreseeing_was()
+
+    def used(self) -> list[Used]:
+        return self._used
+
+    def _count(self, used: TokensUsed) -> None:
+        """Whether or not anybody has heard what it was for."""
+        one = Used(
+            role="llm",
+            provider=used.provider,
+            model=used.model,
+            tokens_in=used.tokens_in,
+            tokens_out=used.tokens_out,
+            estimated=used.estimated,
+        )
+        self._used = summed([*self._used, one])
 
     def _on_foreseen(self, turn: TurnForeseen) -> None:
         newest = max(self._seen, default=-1)
@@ -112,7 +130,9 @@ class Mind:
         def prepare(sentence: str) -> None:
             self._prepare(PrepareSentence(number=number, text=sentence))
 
-        return self._answering.suggest(self._lease.brief, history, user_text, on_first=prepare)
+        return self._answering.suggest(
+            self._lease.brief, history, user_text, on_first=prepare, tell_used=self._count
+        )
 
     def _prepare(self, sentence: PrepareSentence) -> None:
         """The mouth keeps one sentence: what it was told last need not be told again."""

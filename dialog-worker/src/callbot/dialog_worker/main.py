@@ -2,8 +2,8 @@
 
 from callbot.dialog_worker.answering import Answering
 from callbot.dialog_worker.app import Mind
+from callbot.dialog_worker.model_chain import open_language_model
 from callbot.dialog_worker.permits import Permits
-from callbot.dialog_worker.providers.openai_compatible import open_language_model
 from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.webhook import open_webhooks
 from callbot.dialog_worker.webhook_door import WebhookDoor
@@ -14,6 +14,7 @@ from callbot.runtime.keyring import KeyRing
 from callbot.runtime.sealing import Sealing
 from callbot.runtime.seat import SeatHolder
 from callbot.runtime.service import run, stop_requested
+from callbot.runtime.shared_breakers import SharedBreakers
 from callbot.schemas.seats import Role
 from callbot.schemas.subjects import MIND_OFFER
 
@@ -23,7 +24,8 @@ SERVICE = "dialog-worker"
 async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
-        open_language_model(settings) as model,
+        SharedBreakers(bus, "llm", settings.worker_id) as breakers,
+        open_language_model(settings, breakers.guard) as model,
         open_webhooks(settings, Permits(bus, settings.webhook_calls_per_s)) as webhooks,
     ):
         door = WebhookDoor(webhooks, Sealing(KeyRing.parse(settings.webhook_keys.get_secret_value())))
@@ -43,6 +45,7 @@ async def serve(settings: Settings) -> None:
                 service=SERVICE,
                 ready=lambda: {"bus": bus.is_connected},
                 live_calls=lambda: seats.live_calls,
+                used=lambda: seats.usage.totals,
             ),
         ):
             await stop_requested()

@@ -16,7 +16,7 @@ from nats.js.kv import KeyValue
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
-from callbot.schemas.subjects import WEBHOOK_PERMITS
+from callbot.schemas.memory import WEBHOOK_PERMITS
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from callbot.dialog_worker.language_model import ChatMessage
 from callbot.schemas.calls import CallBrief
+from callbot.schemas.language_tags import base_of, region_of
 from callbot.schemas.webhook import HistoryEntry
 
 UNINTELLIGIBLE = "(The caller said something that could not be understood.)"
@@ -31,12 +32,23 @@ _LANGUAGES = {
     "uk": "Ukrainian",
     "zh": "Chinese",
 }
+_REGIONAL = {
+    "es-MX": "Mexican Spanish",
+    "fr-CA": "Canadian French",
+    "pt-BR": "Brazilian Portuguese",
+    "pt-PT": "European Portuguese",
+    "zh-TW": "Taiwanese Mandarin",
+}
+"""Where a caller would notice the other one at once."""
 
 
 def conversation(
     brief: CallBrief, history: Sequence[HistoryEntry], user_text: str, *, history_characters: int
 ) -> list[ChatMessage]:
-    """The same start in every turn of a call, so that the server's prefix cache holds."""
+    """The same start in every turn of a call and in every call of a bot: so the server's prefix cache holds.
+
+    Nothing that differs between them (a time, a number, who calls) may stand before the words of the caller.
+    """
     return [
         ChatMessage("system", _system(brief)),
         *(
@@ -48,7 +60,7 @@ def conversation(
 
 
 def _system(brief: CallBrief) -> str:
-    language = _LANGUAGES.get(brief.language.split("-")[0].lower(), brief.language)
+    language = _language(brief.language)
     rules = (
         f"You are a friendly phone agent. A customer calls you. Your task: {brief.goal}\n"
         f"Answer in {language}, in one or two short spoken sentences, without lists or markup."
@@ -56,13 +68,25 @@ def _system(brief: CallBrief) -> str:
     return f"{rules}\n\nWhat you know:\n{brief.context}" if brief.context else rules
 
 
+def _language(tag: str) -> str:
+    base = base_of(tag)
+    return _REGIONAL.get(f"{base}-{region_of(tag)}") or _LANGUAGES.get(base, tag)
+
+
 def _newest(history: Sequence[HistoryEntry], characters: int) -> list[HistoryEntry]:
-    """As many whole entries from the end as fit; those without words are left out."""
+    """Whole entries from the end, as many as fit in `characters`; those without words are left out.
+
+    What does not fit goes in large steps: else every turn of a long call would begin differently, and no
+    server's cache would know it. Decided from the first entry on, so each turn decides as the one before.
+    """
     kept: list[HistoryEntry] = []
-    for entry in reversed(history):
-        characters -= len(entry.content)
-        if characters < 0:
-            break
-        if entry.content.strip():
-            kept.append(entry)
-    return kept[::-1]
+    size = 0
+    for entry in history:
+        kept.append(entry)
+        size += len(entry.content)
+        if size > characters:
+            while len(kept) > 1 and size > characters // 2:
+                size -= len(kept.pop(0).content)
+        if size > characters:
+            kept, size = [], 0
+    return [entry for entry in kept if entry.content.strip()]

@@ -6,14 +6,12 @@ text was split into pieces. In doubt nothing is cut: a cut too few costs some ti
 
 import re
 
+from callbot.dialog_worker.sentence_rules import MAX_CHARACTERS as MAX_CHARACTERS
+from callbot.dialog_worker.sentence_rules import SentenceRules, rules_for
 from callbot.dialog_worker.spoken import spoken
-
-MAX_CHARACTERS = 250
-"""Longer sentences are cut at a comma or a space: about 15 s of speech."""
 
 _BREAK = re.compile(r"[.!?…؟۔。！？｡।॥\n]")
 _STOPS = re.compile(r"[.!?…؟۔。！？｡।॥]+")
-_CLOSERS = re.compile(r"[\"'”’»)\]}」』）*_~`]*")
 _GAP = re.compile(r"\s*")
 _NO_SPACE_NEEDED = re.compile(r"[。！？｡।॥]")
 _SURE = re.compile(r"[!?؟]")
@@ -21,24 +19,25 @@ _WORD_CHARACTER = re.compile(r"[^\W_]")
 _LIST_NUMBER = re.compile(r"[\W_]*\d{1,3}[.)]\W*")
 _SOFT_BREAK = re.compile(r"[,;:](?=\s)|[，、；：]|\s(?=[–—-]\s)")
 _SPACE = re.compile(r"\s")
+_BETWEEN_WORDS = re.compile(r"(?<=[ぁ-ん])(?=[ァ-ヺ一-鿿「『0-9A-Za-z])")
+"""Where Japanese writes no space, a word that is not written in hiragana mostly begins a phrase."""
+_LETTER_WITHOUT_SPACE = re.compile(r"[「『ぁ-ヺ一-鿿ऀ-ॣ]")
+_QUOTED = re.compile(r"[」』]")
+_QUOTE_GOES_ON = re.compile(r"[とっを]")
+"""「はい。」と言う"""
 
-_OPENERS = "\"'“‘«([{¿¡*_~`"
+_OPENERS = "\"'“‘„‚«([{¿¡*_~`"
+_OPENS_A_SENTENCE = "¿¡"
 _INITIALS = re.compile(r"[^\W\d_](\.[^\W\d_])+|[A-HJ-Z]")
-_NEVER_LAST = re.compile(
-    r"approx|asst|ave|blvd|bzw|capt|col|dept|dr|e\.g|est|fig|gen|gov|hon|hwy|i\.e|jr|lt|maj|messrs|mme|mr|mrs|ms"
-    r"|mt|prof|rd|rep|rev|sen|sgt|sr|sra|srta|st|vs"
-)
-_LAST_BEFORE_CAPITAL = re.compile(r"a\.m|p\.m|etc|inc|ltd|co|corp")
-_NEVER_BEFORE_NUMBER = re.compile(
-    r"apr|art|aug|dec|ext|feb|jan|jul|jun|mar|no|nos|nov|oct|pp?|sept?|sec|tel|vol"
-)
 
 
 class SentenceCutter:
     """Takes text piece by piece, gives each sentence as soon as it is whole."""
 
-    def __init__(self, max_characters: int = MAX_CHARACTERS) -> None:
-        self._max = max_characters
+    def __init__(self, max_characters: int | None = None, *, language: str = "en-US") -> None:
+        """`language`: a BCP 47 tag; by default pieces are as long as its rules allow."""
+        self._rules = rules_for(language)
+        self._max = max_characters or self._rules.max_characters
         self._text = ""
 
     def feed(self, piece: str) -> list[str]:
@@ -67,7 +66,7 @@ class SentenceCutter:
         """Where the first sentence ends; None where none does, or the text that tells is not there yet."""
         at = 0
         while found := _BREAK.search(self._text, at, self._max):
-            ends, at = _judge(self._text, found.start(), final=final)
+            ends, at = _judge(self._text, found.start(), self._rules, final=final)
             if at > self._max:
                 break
             if ends is not False:
@@ -75,13 +74,13 @@ class SentenceCutter:
         return _soft_end(self._text, self._max) if len(self._text) > self._max else None
 
 
-def cut(text: str) -> list[str]:
+def cut(text: str, language: str = "en-US") -> list[str]:
     """The sentences of a whole text."""
-    cutter = SentenceCutter()
+    cutter = SentenceCutter(language=language)
     return cutter.feed(text) + cutter.finish()
 
 
-def _judge(text: str, at: int, *, final: bool) -> tuple[bool | None, int]:
+def _judge(text: str, at: int, rules: SentenceRules, *, final: bool) -> tuple[bool | None, int]:
     """Do the stops, or the line break, at `at` end a sentence? None: the text that tells is not there yet.
 
     Also gives the position behind them and the quotes and brackets that close with them.
@@ -89,21 +88,29 @@ def _judge(text: str, at: int, *, final: bool) -> tuple[bool | None, int]:
     if text[at] == "\n":
         return _is_sentence(text[:at]), at + 1
     stops = _match(_STOPS, text, at)
-    closers = _match(_CLOSERS, text, at + len(stops))
+    closers = _match(rules.closers, text, at + len(stops))
     end = at + len(stops) + len(closers)
     gap = _match(_GAP, text, end)
-    if end + len(gap) == len(text) and not final:
+    after = text[end + len(gap) :].lstrip(_OPENS_A_SENTENCE)[:1]
+    if not after and not final:
         return None, end
     if not _is_sentence(text[:end]):
         return False, end
-    if _NO_SPACE_NEEDED.search(stops) or "\n" in gap:
+    if "\n" in gap:
         return True, end
-    if not gap:
-        return False, end
-    return _ends(text[:at], stops, closers, text[end + len(gap) :][:1]), end
+    if _NO_SPACE_NEEDED.search(stops):
+        return bool(gap) or not _quote_goes_on(closers, after), end
+    if not gap and text[end : end + 1] not in _OPENS_A_SENTENCE:
+        sure = _SURE.search(stops) and _LETTER_WITHOUT_SPACE.match(after)
+        return bool(sure) and not _quote_goes_on(closers, after), end
+    return _ends(text[:at], stops, closers, after, rules), end
 
 
-def _ends(before: str, stops: str, closers: str, after: str) -> bool:
+def _quote_goes_on(closers: str, after: str) -> bool:
+    return _QUOTED.search(closers) is not None and _QUOTE_GOES_ON.match(after) is not None
+
+
+def _ends(before: str, stops: str, closers: str, after: str, rules: SentenceRules) -> bool:
     """Do `stops` end a sentence, `before` them and with `after` as the next character behind a space?"""
     goes_on = after.islower()
     if after and _STOPS.match(after):
@@ -112,16 +119,16 @@ def _ends(before: str, stops: str, closers: str, after: str) -> bool:
         return not (closers and goes_on)
     if goes_on:
         return False
-    return stops != "." or not _is_abbreviation(_last_word(before), after)
+    return stops != "." or not _is_abbreviation(_last_word(before), after, rules)
 
 
-def _is_abbreviation(word: str, after: str) -> bool:
+def _is_abbreviation(word: str, after: str, rules: SentenceRules) -> bool:
     lower = word.lower()
-    if _LAST_BEFORE_CAPITAL.fullmatch(lower):
+    if rules.last_before_capital.fullmatch(lower):
         return False
-    if _NEVER_BEFORE_NUMBER.fullmatch(lower):
+    if rules.never_before_number.fullmatch(lower) and not rules.never_last.fullmatch(lower):
         return after.isdigit()
-    return bool(_NEVER_LAST.fullmatch(lower) or _INITIALS.fullmatch(word))
+    return bool(rules.never_last.fullmatch(lower) or _INITIALS.fullmatch(word))
 
 
 def _is_sentence(text: str) -> bool:
@@ -135,8 +142,8 @@ def _last_word(text: str) -> str:
 
 
 def _soft_end(text: str, limit: int) -> int:
-    """Where to cut a sentence that is too long: a comma in its second half, else a space, else anywhere."""
-    for pattern, first in ((_SOFT_BREAK, limit // 2), (_SPACE, 1)):
+    """Where to cut a sentence that is too long: a comma in its second half, between words, else anywhere."""
+    for pattern, first in ((_SOFT_BREAK, limit // 2), (_BETWEEN_WORDS, limit // 2), (_SPACE, 1)):
         ends = [m.end() for m in pattern.finditer(text, first, limit + 1) if m.end() <= limit]
         if ends:
             return ends[-1]

@@ -1,33 +1,39 @@
 """What the dialog worker can be told."""
 
-from typing import Literal
-from urllib.parse import urlsplit
+from functools import cached_property
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
+from callbot.dialog_worker.endpoints import Endpoint, TokensField, first_endpoint, http_url, more_endpoints
 from callbot.runtime.keyring import KeyRing
-from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp, is_loopback
+from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp
 
 
 class Settings(ServiceSettings):
     room: int = Field(128, ge=1)
     """How many calls this worker thinks for at once."""
 
+    llm: str = ""
+    """The chain: `openai` (the endpoint of `OPENAI_…`), `llm-2` (of `CALLBOT_LLM_2_…`), entry points of
+    `callbot.llm`, by commas. Empty: all endpoints that can be used, in this order."""
     openai_base_url: str = Field("https://api.openai.com/v1", validation_alias="OPENAI_BASE_URL")
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
-    openai_model: str = Field(min_length=1, validation_alias="OPENAI_MODEL")
+    openai_model: str = Field("", validation_alias="OPENAI_MODEL")
     """No default: vendors switch models off on dates that they announce."""
 
     llm_max_tokens: int = Field(80, ge=1)
-    llm_max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    """OpenAI's reasoning models refuse the second, some servers know only the second."""
+    llm_max_tokens_field: TokensField = "max_completion_tokens"
     llm_temperature: float | None = Field(None, ge=0, le=2)
     """None: not sent; some reasoning models refuse it."""
     llm_reasoning_effort: str = ""
     """Empty: not sent."""
     llm_connect_s: float = Field(1.0, gt=0)
     llm_first_token_s: float = Field(4.0, gt=0)
+    llm_switch_s: float = Field(1.5, gt=0)
+    """To the first token, for a model that has another one after it in the chain."""
     llm_next_token_s: float = Field(1.5, gt=0)
+    llm_hedge: bool = True
+    """A model that is slower than it mostly is gets the next one of the chain beside it."""
 
     llm_warm: bool | None = None
     """One token is asked for when a call begins, so that the server has read the prompt before it is needed.
@@ -59,10 +65,11 @@ class Settings(ServiceSettings):
     webhook_keys: SecretStr
     """`kid:base64,…`: opens the webhooks' secrets; the same ring as call-router's."""
 
-    @property
-    def warms_prompts(self) -> bool:
-        local = is_loopback(urlsplit(self.openai_base_url).hostname)
-        return local if self.llm_warm is None else self.llm_warm
+    @cached_property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """All that the environment names, also those that cannot be used. Raises SettingsError."""
+        first = first_endpoint(self.openai_base_url, self.openai_api_key, self.openai_model)
+        return (first, *more_endpoints())
 
     @field_validator("webhook_keys")
     @classmethod
@@ -70,16 +77,4 @@ class Settings(ServiceSettings):
         KeyRing.parse(keys.get_secret_value())
         return keys
 
-    @field_validator("openai_base_url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http or https URL")
-        return url
-
-    @model_validator(mode="after")
-    def _has_key(self) -> "Settings":
-        if urlsplit(self.openai_base_url).hostname == "api.openai.com" and not self.openai_api_key:
-            raise ValueError("OPENAI_API_KEY is needed for api.openai.com; or set OPENAI_BASE_URL")
-        return self
+    _is_http = field_validator("openai_base_url")(http_url)

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from callbot.dialog_worker.language_model import TRUNCATED
+from callbot.dialog_worker.language_model import TRUNCATED, Anew
 from callbot.dialog_worker.sentences import SentenceCutter
 from callbot.runtime.errors import ProviderError
 
@@ -18,10 +18,11 @@ class Suggestion:
 
     def __init__(
         self,
-        pieces: AsyncGenerator[str] | None,
+        pieces: AsyncGenerator[str | Anew] | None,
         *,
         max_sentences: int,
         on_first: Callable[[str], None] = lambda sentence: None,
+        language: str = "en-US",
     ) -> None:
         """`pieces` None: this bot wants no suggestions. `on_first` gets the first whole sentence."""
         self.sentences: list[str] = []
@@ -31,6 +32,8 @@ class Suggestion:
         self.ms: float | None = None
         """Of the complete run, counted in the same way."""
         self._on_first = on_first
+        self._language = language
+        self._cutter = SentenceCutter(language=language)
         self._max_sentences = max_sentences
         self._began = time.perf_counter()
         self._begun = asyncio.Event()
@@ -68,15 +71,14 @@ class Suggestion:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, pieces: AsyncGenerator[str]) -> None:
-        cutter = SentenceCutter()
+    async def _run(self, pieces: AsyncGenerator[str | Anew]) -> None:
         try:
             async with aclosing(pieces):
-                await self._collect(pieces, cutter)
+                await self._collect(pieces)
         except ProviderError as e:
             self.error = str(e)
             if e.code == TRUNCATED and not self.sentences:
-                self._add(cutter.finish())
+                self._add(self._cutter.finish())
             log.warning("the language model failed", extra={"code": e.code})
         except Exception as e:
             self.error = f"llm_failed: {type(e).__name__}"
@@ -87,14 +89,20 @@ class Suggestion:
         self._complete.set()
         self._begun.set()
 
-    async def _collect(self, pieces: AsyncGenerator[str], cutter: SentenceCutter) -> None:
+    async def _collect(self, pieces: AsyncGenerator[str | Anew]) -> None:
         async for piece in pieces:
+            if isinstance(piece, Anew):
+                if self.sentences:
+                    # The next model would say the same in other words.
+                    raise piece.because
+                self._cutter = SentenceCutter(language=self._language)
+                continue
             if self.first_token_ms is None:
                 self.first_token_ms = self._ms()
-            self._add(cutter.feed(piece))
+            self._add(self._cutter.feed(piece))
             if len(self.sentences) >= self._max_sentences:
                 return
-        self._add(cutter.finish())
+        self._add(self._cutter.finish())
 
     def _add(self, sentences: list[str]) -> None:
         self.sentences = [*self.sentences, *sentences][: self._max_sentences]

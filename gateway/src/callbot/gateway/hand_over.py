@@ -12,7 +12,7 @@ from callbot.gateway.seating import Beats, Seating
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, NoResponders, Silent
 from callbot.schemas.audio import FRAME_MS, CallerAudio
-from callbot.schemas.calls import CallBrief
+from callbot.schemas.calls import CallBrief, CallFact
 from callbot.schemas.dialog import SaySentence, TurnCancelled, TurnForeseen, TurnWithdrawn
 from callbot.schemas.message import Wire
 from callbot.schemas.seats import Role, generation_of
@@ -25,6 +25,7 @@ from callbot.schemas.subjects import (
     TURN_WITHDRAWN,
     Subject,
 )
+from callbot.schemas.usage import UsageTold
 
 log = logging.getLogger(__name__)
 RECEIPT_WITHIN_S = 0.5
@@ -47,7 +48,9 @@ class HandOver:
         frames: CallerFrames,
         conversation: Conversation,
         spawn: Spawn,
+        tell: Callable[[CallFact], None],
     ) -> None:
+        """`tell`: for the call's record."""
         self.seating = Seating(bus, brief, beats, self, spawn)
         self.ears_gone_since_ms: float | None = None
         self._bus = bus
@@ -57,6 +60,7 @@ class HandOver:
         self._frames = frames
         self._conversation = conversation
         self._spawn = spawn
+        self._record = tell
         self._next_seq = 0
         self._live_from_seq = 0
         self._feeding = False
@@ -89,6 +93,10 @@ class HandOver:
             self._spawn(self._hand_turn(epoch))
         else:
             self.hand_sentences()
+
+    def lost(self, role: Role, epoch: int) -> None:
+        """It may be dead: then what it has used since it told it last is in no record."""
+        self._record(UsageTold(seat=role.value, epoch=epoch, number=0, used=[]))
 
     def fell_back(self, role: Role, reason: str) -> None:
         turn = self._conversation.turns.current

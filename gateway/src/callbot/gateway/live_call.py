@@ -17,6 +17,7 @@ from callbot.gateway.keypad import Keypad
 from callbot.gateway.memory import EventLog, JournalLost, Journals
 from callbot.gateway.phrases import PhraseLibrary, texts_of
 from callbot.gateway.playout import Playout
+from callbot.gateway.provider_reports import ProviderReports
 from callbot.gateway.recording import CallRecording, PieceSender, RecordedLine
 from callbot.gateway.seating import Beats
 from callbot.gateway.supervision import Supervision
@@ -75,7 +76,13 @@ class LiveCall:
         self._book = platform.phrases.book(brief)
         self.conversation = Conversation(brief, turns, Playout(), line, self._book, self, self._clock)
         self._hand_over = HandOver(
-            self._bus, brief, platform.beats, self._frames, self.conversation, self._spawn
+            self._bus,
+            brief,
+            platform.beats,
+            self._frames,
+            self.conversation,
+            self._spawn,
+            self._memory.tell,
         )
         self._seating = self._hand_over.seating
         self._hearing = Hearing(self.conversation, self._hand_over, self._frames, self._dead_air, self._clock)
@@ -99,6 +106,7 @@ class LiveCall:
         keep(await bus.answer(TURN_ANSWERED, self._on_turn_answered, **ids))
         keep(await bus.hear(BOT_AUDIO, self._on_bot_audio, **ids))
         keep(await bus.answer(SENTENCE_FAILED, self._on_sentence_failed, **ids))
+        keep(await ProviderReports(self._hand_over, self._memory.tell).open(bus, self.brief.call_id))
         self._spawn(self._keep_journal())
         if self._recording:
             self._spawn(self._recording.run())

@@ -16,6 +16,7 @@ from callbot.gateway.protocol_errors import Runner
 from callbot.gateway.recording import PieceSender
 from callbot.gateway.seating import Beats
 from callbot.gateway.settings import Settings
+from callbot.gateway.usage_reports import taking_usage
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import SettingsError
 from callbot.runtime.health import health
@@ -28,6 +29,7 @@ SETTLE_EVENTS_S = 1.0
 async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as="gateway") as bus,
+        taking_usage(bus),
         live_calls(settings, bus) as calls,
         health(
             settings,

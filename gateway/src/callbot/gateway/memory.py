@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, TimedOut
 from callbot.schemas.calls import CallBrief, CallEvent, CallFact, CallJournal
-from callbot.schemas.subjects import CALL_EVENT, CALLS
+from callbot.schemas.memory import CALLS
+from callbot.schemas.subjects import CALL_EVENT
 
 log = logging.getLogger(__name__)
 WRITE_WITHIN_S = 2.0

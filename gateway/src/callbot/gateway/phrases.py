@@ -1,7 +1,8 @@
 """Sentences that need nobody when they are due: the package's, recorded in English, and those of each bot.
 
-Every one of ours is in memory from the start. A bot's own come from the bucket `phrases`, spoken ahead by a
-tts-worker, into a bounded memory; what is not there yet is asked for, and ours stands in until it is.
+Every one that is recorded is in memory from the start. A bot's own, and ours in its language, come from the
+bucket `phrases`, spoken ahead by a tts-worker in the bot's voice, into a bounded memory; what is not there
+yet is asked for, and the recorded one stands in until it is.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from nats.js.kv import KeyValue
 from callbot.runtime.bus import LINK_ERRORS, Bus
 from callbot.runtime.errors import BusError
 from callbot.schemas.calls import CallBrief
-from callbot.schemas.subjects import PHRASES, PHRASES_SPEAK
+from callbot.schemas.fixed_sentences import HELLO, ours_in
+from callbot.schemas.memory import PHRASES
+from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
 
 log = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ def load() -> dict[str, Phrase]:
 
 
 def texts_of(brief: CallBrief) -> SpeakPhrases:
-    """What a bot may have to say at once: its greeting and its fixed sentences."""
+    """What a bot may have to say at once: its greeting, its fixed sentences, and ours in its language."""
     return SpeakPhrases.of(
         voice=brief.voice, language=brief.language, greeting=brief.greeting, phrases=brief.phrases
     )
@@ -101,10 +104,12 @@ class PhraseBook:
         self._memory = memory
 
     def get(self, name: str) -> Phrase:
-        """The bot's own where its audio is in memory, else ours."""
-        own = self._brief.greeting if name == "hello" else getattr(self._brief.phrases, name, None)
-        audio = self.spoken(own) if own else None
-        return Phrase(own, audio) if own and audio else self._ours[name]
+        """The bot's own where its audio is in memory, else ours in its language, else ours in English."""
+        own = self._brief.greeting if name == HELLO else getattr(self._brief.phrases, name, None)
+        for text in (own, ours_in(self._brief.language).get(name)):
+            if text and (audio := self.spoken(text)):
+                return Phrase(text, audio)
+        return self._ours[name]
 
     def spoken(self, text: str) -> bytes | None:
         """This text in the bot's voice, if it is in memory."""

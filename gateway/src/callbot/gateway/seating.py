@@ -46,6 +46,7 @@ class SeatsOwner(Protocol):
     """What a call does when its seats change."""
 
     def installed(self, role: Role, epoch: int) -> None: ...
+    def lost(self, role: Role, epoch: int) -> None: ...
     def fell_back(self, role: Role, reason: str) -> None: ...
     def dropped(self, role: Role, item: str) -> None: ...
     def first_frame_wanted(self) -> int: ...
@@ -94,6 +95,7 @@ class Seating:
                     "seat lost",
                     extra=self._facts(seat.role, worker_id=holder.worker_id, reason="no beats"),
                 )
+                self._owner.lost(seat.role, holder.epoch)
             self._do(seat, effects)
 
     def at_boundary(self) -> None:
@@ -114,6 +116,7 @@ class Seating:
         seat = self.seats[role]
         if seat.is_current(epoch):
             log.warning("seat lost", extra=self._facts(role, epoch=epoch, reason=reason))
+            self._owner.lost(role, epoch)
             self._do(seat, seat.unreachable(epoch, self.clock(), blameless=blameless))
 
     def works_on(self, role: Role, item: str | None) -> None:

@@ -17,9 +17,11 @@ from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
+from callbot.runtime.link_watch import LinkWatch
 from callbot.schemas.audio import MalformedAudio
+from callbot.schemas.memory import Bucket
 from callbot.schemas.message import Refusal, Wire
-from callbot.schemas.subjects import SERVICES, Bucket, Question, Subject
+from callbot.schemas.subjects import SERVICES, Question, Subject
 
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)
@@ -195,16 +197,37 @@ class Bus:
         except LINK_ERRORS as e:
             raise TimedOut(f"bucket {bucket.name}: {type(e).__name__}") from e
 
+    async def watch(self, bucket: Bucket, on: Callable[[str, bytes], None]) -> Listening:
+        """`on` gets the key and the value of each write from now on, also of those that the bucket refuses.
+
+        In order and at most once; it must be quick. Raises NotAllowed, TimedOut.
+        """
+        if not bucket.watched or self.service not in bucket.readers:
+            raise NotAllowed(f"{self.service} does not watch the bucket {bucket.name}")
+        beginning = bucket.wildcard.removesuffix(">")
+
+        async def deliver(msg: Msg) -> None:
+            try:
+                on(msg.subject.removeprefix(beginning), msg.data)
+            except Exception:
+                log.exception("a write could not be handled", extra={"bucket": bucket.name})
+
+        return await self._listen(bucket.name, bucket.wildcard, deliver)
+
     async def _subscribe(
         self, row: Subject[Any], deliver: Callable[[Msg], Awaitable[None]], queue: str, ids: dict[str, str]
     ) -> Listening:
-        subject = row.of(**ids) if ids else row.wildcard
+        return await self._listen(row.name, row.of(**ids) if ids else row.wildcard, deliver, queue)
+
+    async def _listen(
+        self, name: str, subject: str, deliver: Callable[[Msg], Awaitable[None]], queue: str = ""
+    ) -> Listening:
         try:
             subscription = await self._client.subscribe(
                 subject, queue=queue, cb=deliver, pending_msgs_limit=PENDING_MESSAGES
             )
         except LINK_ERRORS as e:
-            raise TimedOut(f"{row.name}: {e}") from e
+            raise TimedOut(f"{name}: {e}") from e
         return Listening(subscription)
 
     def _check(self, row: Subject[Any], *, speaks: bool) -> None:
@@ -220,37 +243,6 @@ def _decode(row: Subject[M], msg: Msg) -> M | None:
         return None
 
 
-class _LinkWatch:
-    """Says once what is wrong with the link, and nothing about its end. Must never raise (nats-py)."""
-
-    def __init__(self) -> None:
-        self.closing = False
-        self.refused = False
-        """By a server that had taken us; nats-py does not connect again after that."""
-        self._user = asyncio.current_task()
-        self._said = ""
-
-    async def on_error(self, error: Exception) -> None:
-        told = f"{type(error).__name__}: {error}"
-        if told != self._said and not self.closing:
-            self._said = told
-            log.warning("bus", extra={"reason": told})
-
-    async def on_disconnect(self) -> None:
-        if not self.closing:
-            log.warning("the bus is away")
-
-    async def on_close(self) -> None:
-        if not self.closing:
-            self.refused = True
-            if self._user is not None:
-                self._user.cancel()
-
-    async def on_reconnect(self) -> None:
-        self._said = ""
-        log.warning("the bus is back")
-
-
 @asynccontextmanager
 async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
     """A bus for one service, reconnecting for ever. Raises SettingsError when no server answers at first.
@@ -262,7 +254,7 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
     if speaks_as not in SERVICES:
         raise SettingsError(f"no such service: {speaks_as}")
 
-    watch = _LinkWatch()
+    watch = LinkWatch()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             client = await nats.connect(

@@ -48,11 +48,16 @@ class NotAllowed(BusError):
 
 
 class ProviderError(CallbotError):
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    """`retryable` False: the same again would fail again. `retry_after_s`: what the vendor asks for (429)."""
+
+    def __init__(
+        self, code: str, message: str, *, retryable: bool, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
 
 
 class Silent(Exception):

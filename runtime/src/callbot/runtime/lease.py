@@ -10,8 +10,9 @@ from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, NoResponders, Refused, TimedOut
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.message import Receipt, Wire
+from callbot.schemas.providers import ProviderFellBack
 from callbot.schemas.seats import SeatOffer, SeatRenew
-from callbot.schemas.subjects import SEAT_RENEW, Question
+from callbot.schemas.subjects import PROVIDER_FELL_BACK, SEAT_RENEW, Question
 
 M = TypeVar("M", bound=Wire)
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Lease:
         self.heard_at_s = time.monotonic()
         self._bus = bus
         self._give_up = give_up
+        self._fallbacks = 0
 
     def admits(self, epoch: int) -> bool:
         """Is a message of this epoch ours? A newer one means that the seat has moved on: it is given up."""
@@ -73,6 +75,19 @@ class Lease:
                 self.give_up("report not accepted")
             return receipt.accepted
         return False
+
+    async def fell_back(self, provider: str, reason: str, *, instead: str) -> None:
+        """For the call's record: `provider` has failed (an error's code), `instead` has done it, or none."""
+        told = ProviderFellBack(
+            epoch=self.epoch,
+            stage=self.role.value,
+            number=self._fallbacks,
+            provider=provider,
+            reason=reason,
+            instead=instead,
+        )
+        self._fallbacks += 1
+        await self.report(PROVIDER_FELL_BACK, told)
 
     async def renew(self) -> bool | None:
         """Is the seat still ours? None: it could not be found out (our link may be down)."""

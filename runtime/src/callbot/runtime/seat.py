@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -13,6 +13,7 @@ from typing import Protocol, Self, TypeVar
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
 from callbot.runtime.lease import Lease
+from callbot.runtime.usage import WorkerUsage
 from callbot.schemas.message import Wire
 from callbot.schemas.seats import (
     CallOver,
@@ -24,6 +25,7 @@ from callbot.schemas.seats import (
     generation_of,
 )
 from callbot.schemas.subjects import CALL_OVER, SEAT_MOVED, WORKER_BEAT, Question
+from callbot.schemas.usage import Used
 
 M = TypeVar("M", bound=Wire)
 log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ OPEN_WITHIN_S = 1.0
 RENEW_AFTER_S = 30.0
 GIVES_ITSELF_UP_AFTER_S = 15.0
 RENEW_EVERY_S = 5.0
+USAGE_TOLD_WITHIN_S = 1.0
+"""At this worker's end, of the seats that it still held."""
 
 
 class SeatWork(Protocol):
@@ -44,19 +48,25 @@ class SeatWork(Protocol):
     async def close(self) -> None:
         """The seat is gone. Stop everything, leave nothing behind, do not raise."""
 
+    def used(self) -> Sequence[Used]:
+        """Of providers, since the seat was taken; asked also after `close`. Must be quick, and not raise."""
+
 
 class _Held:
-    def __init__(self, lease: Lease, work: SeatWork) -> None:
+    def __init__(self, lease: Lease, work: SeatWork, usage: WorkerUsage) -> None:
         self.lease = lease
         self.work = work
         self.listening: list[Listening] = []
         self.unanswered_renewals = 0
+        self._usage = usage
+        usage.begin(lease, work.used)
 
     async def close(self) -> None:
         try:
             await self.work.close()
         except Exception:
             log.exception("a seat did not close cleanly", extra={"call_id": self.lease.call_id})
+        self._usage.end(self.lease)
         for listening in self.listening:
             await listening.stop()
 
@@ -82,6 +92,7 @@ class SeatHolder:
         self._worker_id = worker_id
         self._room = room
         self._take = take
+        self.usage = WorkerUsage(bus)
         self._vital = vital
         self._held: dict[str, _Held] = {}
         self._opening: set[str] = set()
@@ -114,6 +125,7 @@ class SeatHolder:
             held.lease.over = True
             await held.close()
         self._held.clear()
+        await self.usage.close(USAGE_TOLD_WITHIN_S)
         while self._tasks:
             # Again and again: Python 3.11's wait_for can lose a cancellation.
             for task in self._tasks:
@@ -160,7 +172,7 @@ class SeatHolder:
             older.lease.over = True
             await self._close(older)
         lease = Lease(self._bus, offer, self._worker_id, self._given_up)
-        held = _Held(lease, self._take(lease))
+        held = _Held(lease, self._take(lease), self.usage)
         async with AsyncExitStack() as undo:
             undo.push_async_callback(held.close)
             try:
@@ -231,6 +243,7 @@ class SeatHolder:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
+            self.usage.tell_due()
             for held in list(self._held.values()):
                 if time.monotonic() - held.lease.heard_at_s > RENEW_AFTER_S:
                     await self._renew(held)

@@ -56,6 +56,17 @@ class ServiceSettings(BaseSettings):
     """How long a stopping service may finish what it has."""
 
 
+class ProviderOptions(BaseSettings):
+    """What one provider can be told: a subclass in the provider's own file, read when it is opened.
+
+    Its fields have the vendor's own names in the environment (`ELEVENLABS_API_KEY`) by `validation_alias`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CALLBOT_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
+
+
 def wrong_settings(error: ValidationError, of: type[BaseSettings]) -> str:
     """Each variable that is wrong, by the name that it has in the environment, without its value."""
     told = []

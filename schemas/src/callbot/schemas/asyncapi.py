@@ -17,9 +17,10 @@ from pydantic.json_schema import models_json_schema
 
 from callbot.schemas.audio import BotAudio, CallerAudio
 from callbot.schemas.flow import flow_page, with_diagram
+from callbot.schemas.memory import BUCKETS, STREAMS
 from callbot.schemas.message import Refusal, Wire
 from callbot.schemas.recording import RecordingPart, RecordingPiece
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question, Subject
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question, Subject
 
 Json = dict[str, Any]
 GENERATED = (

@@ -11,25 +11,19 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     StringConstraints,
     model_serializer,
+    model_validator,
 )
 
+from callbot.schemas.fixed_sentences import ENGLISH_HELLO, with_greeting
+from callbot.schemas.language_tags import Language
 from callbot.schemas.message import BotId, Message, NoNul, Timestamp
 from callbot.schemas.turn_taking import Greeting, Phrases, TurnTaking
 from callbot.schemas.users import AsUser, RateLimit
 from callbot.schemas.webhook import WebhookAnswer
 
-VOICE_PROVIDERS = (
-    "cartesia",
-    "deepgram",
-    "elevenlabs",
-    "google",
-    "openai",
-    "piper",
-    "playht",
-    "polly",
-)
+VOICE_PROVIDERS = ("cartesia", "deepgram", "elevenlabs", "google", "openai", "piper", "playht", "polly")
 DEFAULT_VOICE = "piper:joe"
-DEFAULT_GREETING = "Hello! How can I help you?"
+DEFAULT_GREETING = ENGLISH_HELLO
 
 
 class BotStatus(StrEnum):
@@ -77,8 +71,6 @@ Goal = Annotated[str, _text(1, 2000), NoNul]
 Context = Annotated[str, _text(0, 20_000), NoNul]
 Webhook = Annotated[str, _text(1, 2000), AfterValidator(_absolute_url)]
 Voice = Annotated[str, StringConstraints(max_length=200), AfterValidator(_known_voice)]
-Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")]
-"""A BCP 47 tag (RFC 5646), without extensions and private use."""
 E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 Hint = Annotated[str, _text(1, 100), NoNul]
 WebhookSecret = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{16,200}$")]
@@ -94,7 +86,9 @@ class BotDefinition(Message):
     context: Context = ""
     voice: Voice = DEFAULT_VOICE
     greeting: Greeting = DEFAULT_GREETING
+    """When absent: the same in the bot's language, where that is de, es, fr, hi, ja or pt."""
     language: Language = "en-US"
+    """A BCP 47 tag. What the caller is heard in, what the bot answers in, and how it is spoken."""
     transfer_to: E164 | None = None
     hints: Annotated[list[Hint], Field(max_length=200)] = []
     suggest: Annotated[Suggest, Field(strict=False)] = Suggest.FULL
@@ -104,11 +98,13 @@ class BotDefinition(Message):
     turn: TurnTaking = TurnTaking()
     """How long the caller may be silent before the bot answers."""
     phrases: Phrases = Phrases()
-    """Sentences of the bot's own for what happens in every call; what is not set is ours, in English."""
+    """Sentences of the bot's own for what happens in every call; what is not set is ours."""
     protect_greeting: bool = False
     """The greeting cannot be interrupted."""
     record: bool = False
     """Both sides are recorded, each in a channel of its own: `GET /v1/calls/{id}/recording`."""
+
+    _greets_in_its_language = model_validator(mode="before")(with_greeting)
 
 
 class BotPatch(Message):
@@ -130,7 +126,7 @@ class BotPatch(Message):
     turn: TurnTaking = TurnTaking()
     """How long the caller may be silent before the bot answers; replaced as a whole."""
     phrases: Phrases = Phrases()
-    """The bot's own sentences for what happens in every call, replaced as a whole; null: ours, in English."""
+    """The bot's own sentences for what happens in every call, replaced as a whole; null: ours."""
     protect_greeting: bool = False
     """The greeting cannot be interrupted."""
     record: bool = False
@@ -168,7 +164,7 @@ class Bot(Message):
     turn: TurnTaking
     """How long the caller may be silent before the bot answers."""
     phrases: Phrases
-    """Sentences of the bot's own for what happens in every call; what is not set is ours, in English."""
+    """Sentences of the bot's own for what happens in every call; what is not set is ours."""
     protect_greeting: bool
     """The greeting cannot be interrupted."""
     record: bool
@@ -282,6 +278,8 @@ class VoiceInfo(Message):
     provider: str
     name: str
     language: str
+    id: str = ""
+    """The vendor's own; a bot's voice may have it in the place of the name."""
 
 
 class VoiceList(Message):

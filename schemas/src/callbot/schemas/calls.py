@@ -9,6 +9,7 @@ from callbot.schemas.bots import Suggest, VoiceStatus
 from callbot.schemas.message import BotId, CallId, Message, Timestamp, UserId
 from callbot.schemas.turn_record import TurnRecord
 from callbot.schemas.turn_taking import Phrases, SpeakPhrases, TurnTaking
+from callbot.schemas.usage import CallCost, UsageRecord, UsageTold
 from callbot.schemas.users import AsUser
 from callbot.schemas.webhook import Action, HistoryEntry
 
@@ -201,7 +202,7 @@ class CallEnded(Message):
 
 
 CallFact = Annotated[
-    CallStarted | MediaFlowed | TurnDone | StageFallback | CallEnded, Field(discriminator="kind")
+    CallStarted | MediaFlowed | TurnDone | StageFallback | UsageTold | CallEnded, Field(discriminator="kind")
 ]
 
 
@@ -271,3 +272,7 @@ class CallDetail(Message):
     turns_omitted: int = 0
     """How many of the oldest turns are left out, because the answer would be too large."""
     fallbacks: list[FallbackRecord] = []
+    usage: list[UsageRecord] = []
+    """Of a call that goes on it may be half a minute old."""
+    cost: CallCost | None = None
+    """Null: the operator has set no prices."""

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 
+from callbot.schemas.memory import BUCKETS, STREAMS
 from callbot.schemas.message import Wire
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question, Subject
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question, Subject
 
 BEGIN, END = "<!-- flow:begin -->", "<!-- flow:end -->"
 

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from callbot.schemas.subjects import BUCKETS, SERVICES, STREAMS, SUBJECTS, Question
+from callbot.schemas.memory import BUCKETS, STREAMS
+from callbot.schemas.subjects import SERVICES, SUBJECTS, Question
 
 ANSWER_WITHIN_S = 10
 """Longer than any asker waits; then the right to answer that question is gone."""
@@ -45,6 +46,7 @@ def permissions(service: str) -> Permissions:
         raise ValueError(f"no such service: {service}")
     spoken = [row.wildcard for row in SUBJECTS if service in row.speakers]
     heard = [row.wildcard for row in SUBJECTS if service in row.listeners]
+    heard += [bucket.wildcard for bucket in BUCKETS if bucket.watched and service in bucket.readers]
     granted: Permissions = {
         "publish": {"allow": sorted({*spoken, *_stream_subjects(service), *_bucket_subjects(service)})},
         "subscribe": {"allow": sorted({*heard, f"_INBOX.{service}.>"})},
@@ -81,7 +83,7 @@ def _bucket_subjects(service: str) -> Iterator[str]:
             yield f"$JS.API.STREAM.INFO.{stream}"
             yield f"$JS.API.STREAM.MSG.GET.{stream}"
         if service in bucket.writers:
-            yield f"$KV.{bucket.name}.>"
+            yield bucket.wildcard
 
 
 def _created(stream: str) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """The whole conversation on one screen: every subject, who speaks on it and who listens.
 
 The only place where a subject exists. The bus refuses a service that is not on the arrow; the AsyncAPI
-documents, the README's diagram and the NATS permissions are generated from these tables.
+documents, the README's diagram and the NATS permissions are generated from this table and from `memory.py`.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from callbot.schemas.audio import BotAudio, CallerAudio
 from callbot.schemas.bots import (
@@ -48,6 +48,7 @@ from callbot.schemas.dialog import (
 )
 from callbot.schemas.message import Receipt, Wire
 from callbot.schemas.numbers import Connected, ConnectTwilio, DisconnectNumber, GetNumber, MyNumber
+from callbot.schemas.providers import ProviderFellBack
 from callbot.schemas.recording import CallRecordingPart, RecordingPart, RecordingPiece
 from callbot.schemas.seats import CallOver, SeatAccept, SeatMoved, SeatOffer, SeatRenew, WorkerBeat
 from callbot.schemas.speech import (
@@ -60,6 +61,7 @@ from callbot.schemas.speech import (
     TurnResumed,
 )
 from callbot.schemas.turn_taking import SpeakPhrases
+from callbot.schemas.usage import SeatUsage
 from callbot.schemas.users import (
     AccessToken,
     ApiKeyList,
@@ -159,6 +161,8 @@ TURN_WITHDRAWN  = _tell("turn_withdrawn",  "call.{call_id}.turn.withdrawn",    T
 SENTENCE_PREPARE = _tell("sentence_prepare", "call.{call_id}.sentence.prepare", PrepareSentence,           "dialog-worker -> tts-worker")
 SAY_SENTENCE    = _ask ("say_sentence",    "call.{call_id}.sentence.say",      SaySentence,    Receipt,    "gateway -> tts-worker")
 SENTENCE_FAILED = _ask ("sentence_failed", "call.{call_id}.sentence.failed",   SentenceFailed, Receipt,    "tts-worker -> gateway")
+PROVIDER_FELL_BACK = _ask("provider_fell_back", "call.{call_id}.provider.fell_back", ProviderFellBack, Receipt, f"{WORKERS} -> gateway")
+SEAT_USAGE      = _ask ("seat_usage",      "call.{call_id}.usage",             SeatUsage,      Receipt,    f"{WORKERS} -> gateway")
 BOT_AUDIO       = _tell("bot_audio",       "call.{call_id}.audio.out",         BotAudio,                   "tts-worker -> gateway")
 
 # Around a call
@@ -202,96 +206,5 @@ SUBJECTS: Final[tuple[Subject[Wire], ...]] = tuple(
     v for v in list(globals().values()) if isinstance(v, Subject)
 )
 
-
-@dataclass(frozen=True)
-class Stream:
-    """A JetStream stream; its consumers are durable and pulled."""
-
-    name: str
-    subject: Subject[Any]
-    creator: str
-    consumers: dict[str, str]
-    """Durable name → the service that pulls it."""
-    readers: frozenset[str]
-    """Who reads single messages by their number, without a consumer."""
-    max_age_s: int
-    max_bytes: int
-    until_taken: bool = False
-    """What a consumer has taken is gone (a work queue), and what is new is refused while it is full."""
-    dispensable: bool = False
-    """Calls can be held without it."""
-
-
-@dataclass(frozen=True)
-class Bucket:
-    """A JetStream key-value bucket."""
-
-    name: str
-    creator: str
-    writers: frozenset[str]
-    readers: frozenset[str]
-    ttl_s: int
-    max_bytes: int
-    forgets_oldest: bool = False
-    """While it is full; else what is new is refused."""
-    dispensable: bool = False
-
-
-CALL_EVENTS: Final = Stream(
-    name="call-events",
-    subject=CALL_EVENT,
-    creator="call-router",
-    consumers={"records": "call-router"},
-    readers=frozenset({"gateway"}),
-    max_age_s=7 * 24 * 3600,
-    max_bytes=256 * 1024 * 1024,
-)
-RECORDINGS: Final = Stream(
-    name="recordings",
-    subject=RECORDING_PIECE,
-    creator="call-router",
-    consumers={"recordings": "call-router"},
-    readers=frozenset(),
-    max_age_s=24 * 3600,
-    max_bytes=1024 * 1024 * 1024,
-    until_taken=True,
-    dispensable=True,
-)
-CALLS: Final = Bucket(
-    name="calls",
-    creator="call-router",
-    writers=frozenset({"gateway"}),
-    readers=frozenset({"gateway", "call-router"}),
-    ttl_s=6 * 3600,
-    max_bytes=256 * 1024 * 1024,
-)
-VOICES: Final = Bucket(
-    name="voices",
-    creator="call-router",
-    writers=frozenset({"tts-worker"}),
-    readers=frozenset({"call-router"}),
-    ttl_s=60,
-    max_bytes=8 * 1024 * 1024,
-)
-WEBHOOK_PERMITS: Final = Bucket(
-    name="webhook-permits",
-    creator="call-router",
-    writers=frozenset({"dialog-worker"}),
-    readers=frozenset({"dialog-worker"}),
-    ttl_s=60,
-    max_bytes=32 * 1024 * 1024,
-)
-PHRASES: Final = Bucket(
-    name="phrases",
-    creator="call-router",
-    writers=frozenset({"tts-worker"}),
-    readers=frozenset({"gateway", "tts-worker"}),
-    ttl_s=30 * 24 * 3600,
-    max_bytes=512 * 1024 * 1024,
-    forgets_oldest=True,
-    dispensable=True,
-)
-STREAMS: Final = (CALL_EVENTS, RECORDINGS)
-BUCKETS: Final = (CALLS, VOICES, WEBHOOK_PERMITS, PHRASES)
 
 OFFERS: Final = {"ears": EARS_OFFER, "mind": MIND_OFFER, "mouth": MOUTH_OFFER}

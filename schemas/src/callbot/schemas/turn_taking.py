@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from callbot.schemas.fixed_sentences import ours_in
 from callbot.schemas.message import Message, NoNul
 
 Greeting = Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True), NoNul]
@@ -22,7 +23,7 @@ class TurnTaking(Message):
 
 
 class Phrases(Message):
-    """The bot's fixed sentences; None: ours, in English."""
+    """The bot's fixed sentences; None: ours, in the bot's language where we have it, else in English."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -57,9 +58,15 @@ class SpeakPhrases(Message):
 
     @classmethod
     def of(cls, *, voice: str, language: str, greeting: str, phrases: Phrases) -> "SpeakPhrases":
-        """What such a bot may have to say at once: its greeting and every fixed sentence that it has."""
-        own = [text for text in phrases.model_dump().values() if text]
-        return cls(voice=voice, language=language, texts=list(dict.fromkeys([greeting, *own])))
+        """What such a bot may have to say at once: its greeting, the fixed sentences that it has, and ours.
+
+        Of ours those in its language; in English they are recorded.
+        """
+        own = {name: text for name, text in phrases.model_dump().items() if text}
+        ours = [text for name, text in ours_in(language).items() if name not in own]
+        return cls(
+            voice=voice, language=language, texts=list(dict.fromkeys([greeting, *own.values(), *ours]))
+        )
 
 
 def phrase_key(voice: str, language: str, text: str) -> str:

@@ -10,7 +10,7 @@ from callbot.schemas.subjects import EARS_OFFER
 from callbot.stt_worker.interims import InterimBudget
 from callbot.stt_worker.listening import CallEars
 from callbot.stt_worker.prosody import Prosody
-from callbot.stt_worker.recognizer import Recognizer
+from callbot.stt_worker.recognition import Recognition
 from callbot.stt_worker.settings import Settings
 from callbot.stt_worker.voice_activity import EnergyJudge, Judge, VoiceActivity
 
@@ -25,13 +25,13 @@ def judge_for(settings: Settings) -> Judge:
 
 
 def ears(
-    bus: Bus, detection: VoiceActivity, recognizer: Recognizer, prosody: Prosody, settings: Settings
+    bus: Bus, detection: VoiceActivity, recognition: Recognition, prosody: Prosody, settings: Settings
 ) -> SeatHolder:
     """The seats of this worker; it stops beating when its models are stuck."""
     budget = InterimBudget(settings.interim_share)
 
     def take(lease: Lease) -> CallEars:
-        return CallEars(lease, bus, detection, recognizer, prosody, budget, settings)
+        return CallEars(lease, bus, detection, recognition, prosody, budget, settings)
 
     return SeatHolder(
         bus,
@@ -40,16 +40,18 @@ def ears(
         worker_id=settings.worker_id,
         room=settings.room,
         take=take,
-        vital=lambda: detection.working and recognizer.working,
+        vital=lambda: detection.working and recognition.working,
     )
 
 
-def readiness(bus: Bus, detection: VoiceActivity, recognizer: Recognizer) -> Callable[[], Mapping[str, bool]]:
+def readiness(
+    bus: Bus, detection: VoiceActivity, recognition: Recognition
+) -> Callable[[], Mapping[str, bool]]:
     def checks() -> Mapping[str, bool]:
         return {
             "bus": bus.is_connected,
             "voice_activity": detection.working,
-            "recognizer": recognizer.working,
+            "recognizer": recognition.working,
         }
 
     return checks

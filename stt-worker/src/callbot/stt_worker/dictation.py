@@ -1,20 +1,18 @@
 """Is something being dictated: a phone number, a code, a spelled name, an e-mail address? Pure.
 
 Speakers pause between the groups of a number, and each group sounds finished: only the words tell.
+The words of other languages are in `languages`.
 """
 
 import re
-from enum import Enum, auto
 from typing import Final
+from unicodedata import normalize
 
-
-class Dictation(Enum):
-    NONE = auto()
-    GOES_ON = auto()
-    WHOLE = auto()
-    """As many digits as a phone number has. One may have been misheard."""
-    ADDRESS = auto()
-    """It ends as an address of the internet does."""
+from callbot.schemas.language_tags import base_of, region_of
+from callbot.stt_worker.languages.language_words import DictationWords, NumberLengths
+from callbot.stt_worker.languages.number_words import NumberWords
+from callbot.stt_worker.languages.tables import dictation_in, words_in
+from callbot.stt_worker.languages.verdicts import Dictation as Dictation
 
 
 def _words(text: str) -> frozenset[str]:
@@ -47,65 +45,110 @@ SMALLEST_NUMBER: Final = 3
 NATIONAL_DIGITS: Final = 10
 """Of North America with the area's code; with the country's (`+1`) there is one more (ITU-T E.164)."""
 LOCAL_DIGITS: Final = 7
+ENGLISH: Final = DictationWords(
+    number_talk=NUMBER_TALK,
+    address_begins=ADDRESS_BEGINS,
+    address_ends=ADDRESS_ENDS,
+    named_by_number=NAMED_BY_NUMBER,
+    before_a_time=BEFORE_A_TIME,
+    before_a_year=BEFORE_A_YEAR,
+    before_an_answer=BEFORE_AN_ANSWER,
+    marks=MARKS,
+    numbers=NumberWords(
+        {(word,): "00" if word == "triple" else "0" for word in SPOKEN_DIGITS}, hyphens=False
+    ),
+    lengths={"": NumberLengths(NATIONAL_DIGITS, NATIONAL_DIGITS + 1, LOCAL_DIGITS)},
+    at=_words("at"),
+    short_words=_words("a I"),
+)
+MOST_NEUTRAL_DIGITS: Final = 9
+"""Where a number of unknown length goes on for certain."""
 _LOCAL_PART: Final = re.compile(r"[a-z]{2,}[a-z0-9]*[._][a-z][a-z0-9]{2,}", re.IGNORECASE)
 """Of an address: "anna.miller"."""
 AT_A_MARGIN: Final = ".,;:!?…\"'()–-"
 
 
-def dictation(text: str) -> Dictation:
+def dictation(text: str, language: str = "en-US") -> Dictation:
     """Of an utterance that has just gone quiet."""
     text = text.strip()
-    tokens = [token for piece in text.split() if (token := piece.strip(AT_A_MARGIN))]
+    known = words_in(language)
+    if known is not None and (told := known.dictation(text)) is not None:
+        return told
+    table = ENGLISH if base_of(language) == "en" else dictation_in(language)
+    return _in_digits(text) if table is None else _dictation(text, table, region_of(language))
+
+
+def _dictation(text: str, table: DictationWords, region: str) -> Dictation:
+    if table is not ENGLISH:
+        text = normalize("NFC", text)
+    tokens = _tokens(text)
     if not tokens:
         return Dictation.NONE
-    if ADDRESS_ENDS.search(text):
+    if table.address_ends.search(text):
         return Dictation.ADDRESS
-    if _spelling(tokens):
+    if _spelling(tokens, table):
         return Dictation.GOES_ON
-    return _number(text, tokens)
+    lengths = table.lengths.get(region, table.lengths[""])
+    return _number(text, table.numbers.as_digits(tokens), table, lengths)
 
 
-def _number(text: str, tokens: list[str]) -> Dictation:
+def _in_digits(text: str) -> Dictation:
+    """Of a language whose words are not known: groups of digits, too many for a time or a date."""
+    groups = _groups_at_the_end(_tokens(text))
+    digits = sum(map(len, groups))
+    goes_on = len(groups) > 1 and 5 <= digits <= MOST_NEUTRAL_DIGITS and groups[-1][:2] not in ("19", "20")
+    return Dictation.GOES_ON if goes_on else Dictation.NONE
+
+
+def _tokens(text: str) -> list[str]:
+    return [token for piece in text.split() if (token := piece.strip(AT_A_MARGIN))]
+
+
+def _number(text: str, tokens: list[str], table: DictationWords, lengths: NumberLengths) -> Dictation:
     groups = _groups_at_the_end(tokens)
     digits = sum(map(len, groups))
     before = [token.lower() for token in _before_the_digits(tokens)]
-    if not digits or not _is_dictated(groups, before, NUMBER_TALK.search(text) is not None):
+    talk = table.number_talk.search(text) is not None
+    if not digits or not _is_dictated(groups, before, table, talk=talk):
         return Dictation.NONE
-    abroad = "+" in text or before[-1:] == ["plus"]
-    if digits >= NATIONAL_DIGITS + abroad:
+    abroad = "+" in text or (bool(before) and before[-1] in table.plus)
+    if digits >= (lengths.abroad if abroad else lengths.national):
         return Dictation.WHOLE
     # "492" after "6500" is rather three of ten digits, one of which was misheard.
-    local = digits == LOCAL_DIGITS and not abroad and len(groups[-1]) != SMALLEST_NUMBER
+    local = digits == lengths.local and not abroad and len(groups[-1]) != SMALLEST_NUMBER
     return Dictation.WHOLE if local else Dictation.GOES_ON
 
 
-def _is_dictated(groups: list[str], before: list[str], talk: bool) -> bool:
+def _is_dictated(groups: list[str], before: list[str], table: DictationWords, *, talk: bool) -> bool:
     """Or is it an amount, a time, a year, the number of a room?"""
     digits = sum(map(len, groups))
     last_before = before[-1] if before else ""
-    if last_before in NAMED_BY_NUMBER or _is_time(groups, last_before) or _is_year(groups, last_before):
+    if last_before in table.named_by_number:
+        return False
+    if _is_time(groups, last_before, table) or _is_year(groups, last_before, table):
         return False
     if talk:
-        return digits >= 2 or last_before in BEFORE_AN_ANSWER
+        return digits >= 2 or last_before in table.before_an_answer
+    smallest = 2 if table.in_pairs and groups[0].startswith("0") else SMALLEST_NUMBER
     if len(groups) > 1:
-        return digits >= SMALLEST_NUMBER
-    alone = not before or (len(before) <= 2 and last_before in BEFORE_AN_ANSWER)
-    return alone and digits >= SMALLEST_NUMBER and not re.fullmatch(r"\d00|\d+000", groups[0])
+        return digits >= smallest
+    alone = not before or (len(before) <= 2 and last_before in table.before_an_answer)
+    return alone and digits >= smallest and not re.fullmatch(r"\d00|\d+000", groups[0])
 
 
-def _is_time(groups: list[str], before: str) -> bool:
+def _is_time(groups: list[str], before: str, table: DictationWords) -> bool:
     """ "at 5 30"; with a colon it is no group at all."""
-    if len(groups) != 2 or before not in BEFORE_A_TIME:
+    if len(groups) != 2 or before not in table.before_a_time:
         return False
     hour, minute = groups
     return len(hour) <= 2 and int(hour) <= 24 and len(minute) == 2 and int(minute) < 60
 
 
-def _is_year(groups: list[str], before: str) -> bool:
+def _is_year(groups: list[str], before: str, table: DictationWords) -> bool:
     """ "in 2024", "May 3 2024"."""
     year = len(groups[-1]) == 4 and groups[-1][:2] in ("19", "20")
     day = len(groups) == 2 and len(groups[0]) <= 2
-    return year and before in BEFORE_A_YEAR and (day or len(groups) == 1)
+    return year and before in table.before_a_year and (day or len(groups) == 1)
 
 
 def _groups_at_the_end(tokens: list[str]) -> list[str]:
@@ -126,41 +169,48 @@ def _before_the_digits(tokens: list[str]) -> list[str]:
 
 
 def _digits_of(token: str) -> list[str]:
-    if token.lower() in SPOKEN_DIGITS:
-        return ["00" if token.lower() == "triple" else "0"]
     if re.fullmatch(r"\d+\.\d\d?", token):
         return []
     parts = re.split(r"[-.()]+", token.lstrip("+"))
-    return [part for part in parts if part] if all(part.isdigit() or not part for part in parts) else []
+    return [part for part in parts if part] if all(part.isdecimal() or not part for part in parts) else []
 
 
-def _spelling(tokens: list[str]) -> bool:
+def _spelling(tokens: list[str], table: DictationWords) -> bool:
     last = tokens[-1]
+    said = [token.lower() for token in tokens]
     if (
-        not MARKS.isdisjoint(map(str.lower, tokens[-2:]))
+        not table.marks.isdisjoint(said[-2:])
         or "@" in last
-        or ADDRESS_BEGINS.search(" ".join(tokens))
+        or table.address_begins.search(" ".join(tokens))
+        or (len(tokens) > 1 and said[-1] in table.dots and _is_spelled(tokens[:-1], table))
     ):
         return True
-    if _letters_at_the_end(tokens) or _LOCAL_PART.fullmatch(last):
+    if _letters_at_the_end(tokens, table) or _LOCAL_PART.fullmatch(last):
         return True
-    spelled = _before_a_host(tokens)
+    # "M wie Martha"
+    if len(tokens) > 2 and said[-2] in table.spelled_as and tokens[-3] not in table.short_words:
+        return len(tokens[-3]) == 1 and tokens[-3].isalpha()
+    spelled = _before_a_host(said, tokens, table)
     if spelled is not None:
-        return _letters_at_the_end(spelled) or _is_acronym(spelled[-1])
+        return _is_spelled(spelled, table)
     # Letters that a recogniser has joined: "KRL.", "It's KRL."
-    alone = len(tokens) == 1 or (len(tokens) == 2 and tokens[0].lower() in BEFORE_AN_ANSWER)
+    alone = len(tokens) == 1 or (len(tokens) == 2 and said[0] in table.before_an_answer)
     return alone and _is_acronym(last)
 
 
-def _before_a_host(tokens: list[str]) -> list[str] | None:
+def _is_spelled(tokens: list[str], table: DictationWords) -> bool:
+    return _letters_at_the_end(tokens, table) or _is_acronym(tokens[-1])
+
+
+def _before_a_host(said: list[str], tokens: list[str], table: DictationWords) -> list[str] | None:
     """What comes before "at" or "at example"; None where there is no such end."""
     for count in (1, 2):
-        if len(tokens) > count and tokens[-count].lower() == "at":
+        if len(tokens) > count and said[-count] in table.at:
             return tokens[:-count]
     return None
 
 
-def _letters_at_the_end(tokens: list[str]) -> bool:
+def _letters_at_the_end(tokens: list[str], table: DictationWords) -> bool:
     """Two letters or more, or letters and digits, one by one."""
     letters: list[str] = []
     for token in reversed(tokens):
@@ -171,8 +221,8 @@ def _letters_at_the_end(tokens: list[str]) -> bool:
         if not (alone or joined):
             break
         letters += parts
-    an_article = letters[-1:] in (["a"], ["I"]) and len(letters) == 2
-    return len("".join(letters)) >= 2 and any(map(str.isalpha, letters)) and not an_article
+    a_word = len(letters) == 2 and letters[-1] in table.short_words
+    return len("".join(letters)) >= 2 and any(map(str.isalpha, letters)) and not a_word
 
 
 def _is_acronym(token: str) -> bool:

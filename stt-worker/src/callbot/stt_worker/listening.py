@@ -9,16 +9,18 @@ from typing import Any, Final
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.runtime.lease import Lease
-from callbot.schemas.audio import FRAME_MS, CallerAudio
+from callbot.schemas.audio import BYTES_PER_MS, FRAME_MS, CallerAudio
 from callbot.schemas.message import Message
 from callbot.schemas.speech import EarsProgress
 from callbot.schemas.subjects import CALLER_AUDIO, EARS_PROGRESS, Subject
+from callbot.schemas.usage import Used
 from callbot.stt_worker.audio_ring import AudioRing
+from callbot.stt_worker.call_recognition import CallRecognition
 from callbot.stt_worker.end_of_turn import EndOfTurn
 from callbot.stt_worker.frame_order import FrameOrder
 from callbot.stt_worker.interims import InterimBudget
 from callbot.stt_worker.prosody import Prosody
-from callbot.stt_worker.recognizer import Recognizer
+from callbot.stt_worker.recognition import Recognition
 from callbot.stt_worker.settings import Settings
 from callbot.stt_worker.turn_reports import TurnReports
 from callbot.stt_worker.understanding import Understanding
@@ -43,7 +45,7 @@ class CallEars:
         lease: Lease,
         bus: Bus,
         detection: VoiceActivity,
-        recognizer: Recognizer,
+        recognition: Recognition,
         prosody: Prosody,
         budget: InterimBudget,
         settings: Settings,
@@ -68,9 +70,17 @@ class CallEars:
             deadline_s=settings.decode_deadline_s,
             settled=self._progress_waits.set,
         )
+        self._recognition = CallRecognition(
+            recognition,
+            lease.brief.language,
+            lease.brief.hints,
+            needed_from_ms=self._needed_from_ms,
+            between=lambda from_ms, to_ms: self._audio.between(from_ms, to_ms),
+            fell_back=self._tell_fell_back,
+        )
         self._understanding = Understanding(
             lease,
-            recognizer,
+            self._recognition,
             prosody,
             budget,
             self._reports,
@@ -83,6 +93,7 @@ class CallEars:
 
     async def open(self) -> None:
         self._ear = self._detection.listen(self._on_judged, from_ms=self._judged_ms)
+        self._recognition.open()
         for work in (self._reports.report_for_ever(), self._tell_progress()):
             self._spawn(work)
         self._hearing = await self._bus.hear(CALLER_AUDIO, self._on_frame, call_id=self._lease.call_id)
@@ -98,6 +109,10 @@ class CallEars:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._understanding.close()
         await self._reports.close()
+        await self._recognition.close()
+
+    def used(self) -> list[Used]:
+        return self._recognition.used()
 
     @property
     def keep_from_seq(self) -> int:
@@ -109,6 +124,15 @@ class CallEars:
         on_grid = max(0, lead_ms) // FRAME_MS // GRID_FRAMES * GRID_FRAMES
         return max(on_grid, self._reports.settled_ms // FRAME_MS)
 
+    def _needed_from_ms(self) -> int:
+        """Where begins what the caller is saying, or may be about to say."""
+        speech_ms = self._course.in_progress_from_ms
+        return (
+            max(self._lease.from_seq * FRAME_MS, self._judged_ms - IDLE_LEAD_MS)
+            if speech_ms is None
+            else speech_ms
+        )
+
     def _course_from(self, from_ms: int) -> EndOfTurn:
         return EndOfTurn(
             longest_silence_ms=max(self._settings.end_silence_ms, self._lease.brief.turn.max_silence_ms),
@@ -119,6 +143,7 @@ class CallEars:
     def _begin_anew(self, seq: int) -> None:
         log.error("too much audio is missing", extra={"call_id": self._lease.call_id, "before_seq": seq})
         self._understanding.drop()
+        self._recognition.begin_anew()
         self._unfollowed.clear()
         if self._ear is not None:
             self._detection.forget(self._ear)
@@ -140,6 +165,7 @@ class CallEars:
             self._audio.append(audio)
             if self._ear is not None:
                 self._ear.hear(audio)
+            self._recognition.hear(self._order.next_seq * FRAME_MS - len(audio) // BYTES_PER_MS, audio)
 
     def _on_judged(self, end_ms: int, probability: float, level_dbfs: float) -> None:
         self._unfollowed.append((end_ms, probability, level_dbfs))
@@ -174,6 +200,9 @@ class CallEars:
                 await self._bus.tell(EARS_PROGRESS, progress, call_id=self._lease.call_id)
             except BusError as e:
                 log.debug("progress was not told", extra={"reason": str(e)})
+
+    def _tell_fell_back(self, provider: str, reason: str, instead: str) -> None:
+        self._spawn(self._lease.fell_back(provider, reason, instead=instead))
 
     def _tell(self, row: Subject[Any], message: Message) -> None:
         self._spawn(self._told(row, message))

@@ -17,12 +17,15 @@ UNLIKELY: Final = 0.15
 WITHOUT_PROSODY: Final = {Completeness.DONE: 350, Completeness.UNSURE: 500}
 
 
-def silence_wanted_ms(words: Completeness, finished: float | None, bounds: TurnTaking) -> tuple[int, str]:
+def silence_wanted_ms(
+    words: Completeness, finished: float | None, bounds: TurnTaking, *, told_over: bool = False
+) -> tuple[int, str]:
     """The silence that ends the turn, and the signal that decided.
 
     `finished`: probability that the turn is over as its sound tells (Smart Turn), None where there is none.
+    `told_over`: the recogniser says that it is.
     """
-    wanted_ms, why = _wanted(words, finished)
+    wanted_ms, why = _wanted(words, finished, told_over)
     if wanted_ms == 0:
         return bounds.min_silence_ms, why
     longest_ms = max(bounds.min_silence_ms, bounds.max_silence_ms)
@@ -31,14 +34,22 @@ def silence_wanted_ms(words: Completeness, finished: float | None, bounds: TurnT
     return min(longest_ms, max(bounds.min_silence_ms, wanted_ms)), why
 
 
-def _wanted(words: Completeness, finished: float | None) -> tuple[int, str]:
+def _wanted(words: Completeness, finished: float | None, told_over: bool) -> tuple[int, str]:
     """Milliseconds, 0 for the shortest."""
     if words is Completeness.COUNTING:
         return UNFINISHED_MS, "counting"
     if words is Completeness.INCOMPLETE:
         return UNFINISHED_MS, "words"
+    if told_over and (finished is None or finished < SURE):
+        # It has heard the same sound; where that says the opposite, neither is believed wholly.
+        doubted = finished is not None and finished < UNLIKELY
+        return _as_it_sounds(words, LIKELY if doubted else SURE)[0], "provider"
     if finished is None:
         return WITHOUT_PROSODY[words], "words"
+    return _as_it_sounds(words, finished)
+
+
+def _as_it_sounds(words: Completeness, finished: float) -> tuple[int, str]:
     if finished < UNLIKELY:
         return (DOUBTED_MS if words is Completeness.DONE else UNFINISHED_MS), "prosody"
     if finished < LIKELY:

@@ -1,17 +1,32 @@
 """What the stt-worker can be told."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic_settings import NoDecode
 
 from callbot.runtime.settings import ServiceSettings
 from callbot.stt_worker.end_of_turn import STAYED_MS
 
 
+def _by_name(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
+
+
+Deadlines = Annotated[dict[str, PositiveFloat], NoDecode, BeforeValidator(_by_name)]
+
+
 class Settings(ServiceSettings):
-    stt: str = "local"
-    """The recogniser, by the name of its entry point in `callbot.stt`."""
+    stt: str = ""
+    """Recognisers, by the names of their entry points in `callbot.stt`, separated by commas: who is asked
+    first, who takes over. Empty: those whose credentials are set, then `local`."""
+    stt_deadline_s: float = Field(0.8, gt=0)
+    """A vendor's words are waited for so long after the end of speech; then the next one is asked."""
+    stt_deadlines: Deadlines = {}
+    """Other deadlines for single ones: `openai=1.5,deepgram=0.6`."""
     vad: Literal["silero", "energy"] = "silero"
     """`energy` needs no model and is for scripted audio: anything above near-silence is speech."""
     end_silence_ms: int = Field(500, gt=STAYED_MS, le=5000)

@@ -7,6 +7,7 @@ from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.speech import SpeechVerdict
 from callbot.stt_worker.end_of_turn import WentQuiet
 from callbot.stt_worker.turn_reports import Decoded
+from callbot.stt_worker.words import Completeness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +33,9 @@ class Spoken:
     decoding: asyncio.Task[Decoded] | None = None
     """Of all that was said before the silence that goes on."""
     weighing: Weighing | None = None
+    weighed: tuple[Completeness, float | None] | None = None
+    """What words and prosody say of the silence that goes on, until the recogniser has its say too."""
+    told_so_far: str = ""
     over: bool = False
 
     @property

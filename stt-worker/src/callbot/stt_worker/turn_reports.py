@@ -26,9 +26,10 @@ class Decoded:
     doubted: bool = False
     """The recogniser hardly believes it."""
 
-    @property
-    def is_no_interruption(self) -> bool:
-        return is_backchannel(self.text) or (self.doubted and not wants_the_floor(self.text))
+    def is_no_interruption(self, language: str) -> bool:
+        return is_backchannel(self.text, language) or (
+            self.doubted and not wants_the_floor(self.text, language)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class TurnReports:
             speech_ended_at_ms=ended.speech_ended_at_ms,
             ended_at_ms=ended.ended_at_ms,
             stt_ms=round(decoded.stt_ms, 1),
-            verdict=_verdict(ended, decoded),
+            verdict=_verdict(ended, decoded, self._lease.brief.language),
             waited_for=turn.waited_for,
             error=decoded.error,
         )
@@ -105,8 +106,9 @@ class TurnReports:
             log.error("a turn was lost", extra={"call_id": self._lease.call_id})
 
 
-def _verdict(ended: Ended, decoded: Decoded) -> SpeechVerdict:
+def _verdict(ended: Ended, decoded: Decoded, language: str) -> SpeechVerdict:
     if decoded.text:
-        return SpeechVerdict.BACKCHANNEL if decoded.is_no_interruption else SpeechVerdict.SPEECH
+        no_interruption = decoded.is_no_interruption(language)
+        return SpeechVerdict.BACKCHANNEL if no_interruption else SpeechVerdict.SPEECH
     short = ended.voiced_ms < REAL_SPEECH_MS
     return SpeechVerdict.NOISE if short and not decoded.error else SpeechVerdict.SPEECH

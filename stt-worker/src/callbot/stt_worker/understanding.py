@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from callbot.runtime.errors import ProviderError
 from callbot.runtime.lease import Lease
 from callbot.schemas.message import Message
 from callbot.schemas.speech import (
@@ -26,6 +25,7 @@ from callbot.schemas.subjects import (
     Subject,
 )
 from callbot.stt_worker.audio_ring import AudioRing
+from callbot.stt_worker.call_recognition import CallRecognition
 from callbot.stt_worker.end_of_turn import (
     BUSY_QUIET_MS,
     QUIET_MS,
@@ -40,10 +40,10 @@ from callbot.stt_worker.end_of_turn import (
 from callbot.stt_worker.interims import EVERY_MS, FIRST_AFTER_MS, InterimBudget
 from callbot.stt_worker.patience import UNFINISHED_MS, silence_wanted_ms
 from callbot.stt_worker.prosody import Prosody
-from callbot.stt_worker.recognizer import Doubted, Recognizer, Utterance
+from callbot.stt_worker.recognizer import Utterance
 from callbot.stt_worker.spoken import Spoken, Weighing
 from callbot.stt_worker.turn_reports import REAL_SPEECH_MS, Decoded, Turn, TurnReports
-from callbot.stt_worker.words import Completeness, completeness
+from callbot.stt_worker.words import Completeness, completeness, word_count
 
 WORDS_OF_SPEECH: Final = 2
 """In an interim transcript; one word may be made up from half a cough."""
@@ -61,7 +61,7 @@ class Understanding:
     def __init__(
         self,
         lease: Lease,
-        recognizer: Recognizer,
+        recognition: CallRecognition,
         prosody: Prosody,
         budget: InterimBudget,
         reports: TurnReports,
@@ -73,7 +73,7 @@ class Understanding:
     ) -> None:
         """`weighed` is called when a silence needs no more thought."""
         self._lease = lease
-        self._recognizer = recognizer
+        self._recognition = recognition
         self._prosody = prosody
         self._budget = budget
         self._reports = reports
@@ -109,13 +109,15 @@ class Understanding:
                 self._ended(happening, audio)
 
     def listen_in(self, now_ms: int, course: EndOfTurn, audio: AudioRing) -> None:
-        """Maybe a transcript of what has been said so far."""
+        """Maybe a transcript of what has been said so far, or the recogniser's word that it is over."""
         spoken = self._spoken
-        free = self._recognizer.free_decoders
+        free = self._recognition.free_decoders
         course.quiet_ms = QUIET_MS if free >= 2 else BUSY_QUIET_MS
-        if not course.is_speaking or now_ms < spoken.next_interim_ms:
-            return
-        if self._budget.begin(free):
+        if not course.is_speaking:
+            self._hear_whether_over(spoken, course, audio)
+        elif (so_far := self._recognition.so_far(spoken.from_ms)) is not None:
+            self._heard_so_far(spoken, so_far)
+        elif now_ms >= spoken.next_interim_ms and self._budget.begin(free):
             spoken.next_interim_ms = now_ms + EVERY_MS
             interim = self._spawn(self._interim(spoken, audio.between(spoken.from_ms, now_ms)))
             interim.add_done_callback(lambda _: self._budget.end())
@@ -136,8 +138,8 @@ class Understanding:
 
     def _went_quiet(self, quiet: WentQuiet, course: EndOfTurn, audio: AudioRing) -> None:
         spoken, heard = self._spoken, audio.between(quiet.from_ms, quiet.to_ms)
-        spoken.waited_for = "silence"
-        spoken.decoding = self._spawn(self._transcribed(heard))
+        spoken.waited_for, spoken.weighed = "silence", None
+        spoken.decoding = self._spawn(self._transcribed(spoken.from_ms, heard))
         stayed = asyncio.Event()
         task = self._spawn(self._weigh(spoken, spoken.decoding, stayed, quiet, heard, course, audio))
         weighing = spoken.weighing = Weighing(quiet, time.monotonic(), task, stayed)
@@ -158,7 +160,7 @@ class Understanding:
             spoken.decoding.cancel()
         if spoken.weighing is not None:
             spoken.weighing.task.cancel()
-        spoken.decoding = spoken.weighing = None
+        spoken.decoding = spoken.weighing = spoken.weighed = None
         if spoken.eager:
             spoken.eager = False
             self._tell(TURN_RESUMED, TurnResumed(epoch=self._lease.epoch, from_seq=spoken.from_seq))
@@ -173,7 +175,9 @@ class Understanding:
         self._stayed_quiet()
         decoding = spoken.decoding
         if decoding is None:
-            decoding = self._spawn(self._transcribed(audio.between(ended.from_ms, ended.ended_at_ms)))
+            decoding = self._spawn(
+                self._transcribed(ended.from_ms, audio.between(ended.from_ms, ended.ended_at_ms))
+            )
         # From here on it is the reports' own.
         self._tasks.discard(decoding)
         self._reports.add(Turn(ended, decoding, spoken.waited_for))
@@ -206,11 +210,25 @@ class Understanding:
         wanted_ms, spoken.waited_for = UNFINISHED_MS if unclear else self._end_silence_ms, "silence"
         if decoded.text:
             finished = await self._sounds_finished(words, quiet, heard)
-            wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, self._lease.brief.turn)
+            over = self._recognition.says_over(spoken.from_ms) is True
+            spoken.weighed = None if over else (words, finished)
+            bounds = self._lease.brief.turn
+            wanted_ms, spoken.waited_for = silence_wanted_ms(words, finished, bounds, told_over=over)
             facts = {"call_id": self._lease.call_id, "words": words.name, "finished": finished}
             log.debug("silence weighed", extra={**facts, "wanted_ms": wanted_ms, "pii.text": decoded.text})
         if not spoken.over and (ended := course.wait_until(wanted_ms)) is not None:
             self._ended(ended, audio)
+
+    def _hear_whether_over(self, spoken: Spoken, course: EndOfTurn, audio: AudioRing) -> None:
+        """Once in a silence, after it was weighed: a recogniser may be sure only then."""
+        if spoken.over or spoken.weighed is None or self._recognition.says_over(spoken.from_ms) is not True:
+            return
+        (words, finished), spoken.weighed = spoken.weighed, None
+        wanted_ms, why = silence_wanted_ms(words, finished, self._lease.brief.turn, told_over=True)
+        if why == "provider":
+            spoken.waited_for = why
+            if (ended := course.wait_until(wanted_ms)) is not None:
+                self._ended(ended, audio)
 
     async def _sounds_finished(self, words: Completeness, quiet: WentQuiet, heard: bytes) -> float | None:
         """Not asked for beside the decode, which it would slow down, nor where the words decide alone."""
@@ -234,7 +252,7 @@ class Understanding:
             return
         if not decoded.text:
             verdict = SpeechVerdict.NOISE
-        elif decoded.is_no_interruption:
+        elif decoded.is_no_interruption(self._lease.brief.language):
             verdict = SpeechVerdict.BACKCHANNEL
         else:
             verdict = SpeechVerdict.SPEECH
@@ -253,28 +271,26 @@ class Understanding:
         self._tell(SPEECH_JUDGED, judged)
 
     async def _interim(self, spoken: Spoken, heard: bytes) -> None:
-        heard_so_far = await self._transcribed(heard)
-        text = heard_so_far.text
-        if not text or spoken.over:
+        text, doubted = await self._recognition.interim(self._utterance(spoken.from_ms, heard))
+        self._heard_so_far(spoken, text, doubted=doubted)
+
+    def _heard_so_far(self, spoken: Spoken, text: str, *, doubted: bool = False) -> None:
+        if text == spoken.told_so_far or not text or spoken.over:
             return
+        spoken.told_so_far = text
         interim = InterimTranscript(epoch=self._lease.epoch, from_seq=spoken.from_seq, text=text)
         self._tell(TRANSCRIPT_INTERIM, interim)
-        if len(text.split()) >= WORDS_OF_SPEECH and not heard_so_far.is_no_interruption:
+        language = self._lease.brief.language
+        interrupts = not Decoded(text, 0.0, doubted=doubted).is_no_interruption(language)
+        if word_count(text, language) >= WORDS_OF_SPEECH and interrupts:
             self._judged(spoken, SpeechVerdict.SPEECH, None)
 
-    async def _transcribed(self, heard: bytes) -> Decoded:
+    async def _transcribed(self, from_ms: int, heard: bytes) -> Decoded:
+        return await self._recognition.final(self._utterance(from_ms, heard))
+
+    def _utterance(self, from_ms: int, heard: bytes) -> Utterance:
         brief = self._lease.brief
-        begun_s = time.perf_counter()
-        text = error = ""
-        try:
-            text = await self._recognizer.transcribe(Utterance(heard, brief.language, tuple(brief.hints)))
-        except ProviderError as e:
-            error = e.code
-        except Exception:
-            log.exception("the recogniser broke", extra={"call_id": self._lease.call_id})
-            error = "stt_broken"
-        doubted = isinstance(text, Doubted)
-        return Decoded(str(text), (time.perf_counter() - begun_s) * 1000, error, doubted)
+        return Utterance(heard, brief.language, tuple(brief.hints), from_ms)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)

@@ -1,19 +1,14 @@
-"""What the words so far say about the end of a turn. Pure; English, other languages by punctuation alone."""
+"""What the words so far say about the end of a turn. Pure; English, the others are in `languages`."""
 
 import re
-from enum import Enum, auto
 from typing import Final
 
+from callbot.schemas.language_tags import base_of
 from callbot.stt_worker.dictation import Dictation, dictation
-
-
-class Completeness(Enum):
-    DONE = auto()
-    UNSURE = auto()
-    INCOMPLETE = auto()
-    """A sentence that cannot end here: "I'd like a table for"."""
-    COUNTING = auto()
-    """In the middle of a number, or of something that is spelled."""
+from callbot.stt_worker.languages.language_words import tokens
+from callbot.stt_worker.languages.tables import word_count as word_count
+from callbot.stt_worker.languages.tables import words_in
+from callbot.stt_worker.languages.verdicts import Completeness as Completeness
 
 
 def _words(text: str) -> frozenset[str]:
@@ -26,6 +21,8 @@ BACKCHANNELS: Final = _words(
 )
 """What listeners say without wanting the floor (Ward and Tsukahara 2000, "Prosodic features which cue
 back-channel responses"); the answer to a question is one of them too: who is speaking decides."""
+BACKCHANNELS_EVERYWHERE: Final = _words("ah aha mm-hm oh ok okay uh-huh")
+"""Also where no other word is known."""
 PHRASES_OF_A_BACKCHANNEL: Final = ("all right", "got it", "i see")
 WORDS_OF_A_BACKCHANNEL: Final = 3
 
@@ -77,8 +74,12 @@ OPENERS: Final = _words("hello hey hi no nope")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9'-]*", re.IGNORECASE)
 
 
-def is_backchannel(text: str) -> bool:
+def is_backchannel(text: str, language: str = "en-US") -> bool:
     """Nothing but "mm-hm", "yeah", "okay". A recogniser may spell a hum by its sound: "M-H-N."."""
+    if (known := words_in(language)) is not None:
+        return known.is_backchannel(text)
+    if base_of(language) != "en":
+        return all(word in BACKCHANNELS_EVERYWHERE or not word.strip("hmn") for word in tokens(text) or ["?"])
     words = [re.sub(r"[^a-z]", "", word) for word in text.lower().split()]
     words = [word for word in words if word]
     if " ".join(words).startswith(PHRASES_OF_A_BACKCHANNEL):
@@ -87,27 +88,34 @@ def is_backchannel(text: str) -> bool:
     return 0 < len(words) <= WORDS_OF_A_BACKCHANNEL and all(hummed)
 
 
-def wants_the_floor(text: str) -> bool:
-    return any(re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split())
+def wants_the_floor(text: str, language: str = "en-US") -> bool:
+    """Where the words for it are not known, whatever is said may be one."""
+    return base_of(language) != "en" or any(
+        re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split()
+    )
 
 
 def completeness(text: str, language: str = "en-US") -> Completeness:
     """Of an utterance that has just gone quiet."""
     text = text.strip()
-    if is_backchannel(text):
+    if is_backchannel(text, language):
         # An answer, or the first word of a longer one: "Yes, but …".
         return Completeness.UNSURE
-    match dictation(text):
+    match dictation(text, language):
         case Dictation.GOES_ON:
             return Completeness.COUNTING
         case Dictation.WHOLE:
             return Completeness.UNSURE
         case Dictation.ADDRESS:
             return Completeness.DONE
-    if text.endswith(("...", "…", ",", "-", "–", ":", ";")):
+    known = words_in(language)
+    if known is None and base_of(language) != "en":
+        # Silence and prosody decide.
+        return Completeness.UNSURE
+    if text.endswith(("...", "…", ",", "、", "-", "–", ":", ";")):
         return Completeness.INCOMPLETE
-    if not language.lower().startswith("en"):
-        return Completeness.DONE if text.endswith((".", "?", "!")) else Completeness.UNSURE
+    if known is not None:
+        return known.completeness(text)
     words = _TOKEN.findall(text.lower().replace("’", "'"))
     if not words:
         return Completeness.UNSURE

@@ -3,10 +3,11 @@
 from callbot.runtime.bus import connect
 from callbot.runtime.health import health
 from callbot.runtime.service import run, stop_requested
+from callbot.runtime.shared_breakers import SharedBreakers
 from callbot.tts_worker.app import mouths
+from callbot.tts_worker.opening import open_synthesizer
 from callbot.tts_worker.phrases import speaking_phrases
 from callbot.tts_worker.settings import Settings
-from callbot.tts_worker.synthesizer import open_synthesizer
 from callbot.tts_worker.voices import ToldVoices
 
 SERVICE = "tts-worker"
@@ -14,16 +15,18 @@ SERVICE = "tts-worker"
 
 async def serve(settings: Settings) -> None:
     async with (
-        open_synthesizer(settings) as synthesizer,
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
+        SharedBreakers(bus, "tts", settings.worker_id) as breakers,
+        open_synthesizer(settings, breakers.guard) as synthesizer,
         ToldVoices(bus, synthesizer, settings.worker_id) as voices,
-        speaking_phrases(bus, synthesizer, provider=settings.tts),
         mouths(bus, synthesizer, settings) as seats,
+        speaking_phrases(bus, synthesizer, seats.usage.add),
         health(
             settings,
             service=SERVICE,
             ready=lambda: {"bus": bus.is_connected, "voice": synthesizer.ready, "voices": voices.told},
             live_calls=lambda: seats.live_calls,
+            used=lambda: seats.usage.totals,
         ),
     ):
         await stop_requested()

@@ -11,10 +11,13 @@ from nats.js.errors import KeyNotFoundError
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, ProviderError, Refused
+from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt
-from callbot.schemas.subjects import PHRASES, PHRASES_SPEAK
+from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
-from callbot.tts_worker.synthesizer import Synthesizer, Voice
+from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
+from callbot.tts_worker.counted_speech import TellUsed, tell_nobody
+from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import Urgency
 
 MAX_CHARACTERS: Final = 1000
@@ -37,10 +40,10 @@ class TooLong(Exception):
 class PhraseSpeaker:
     """Of one worker. One phrase at a time, and each gives way to the sentences of live calls."""
 
-    def __init__(self, bus: Bus, synthesizer: Synthesizer, *, provider: str) -> None:
+    def __init__(self, bus: Bus, synthesizer: ChainSynthesizer, tell_used: TellUsed = tell_nobody) -> None:
         self._bus = bus
+        self._tell_used = tell_used
         self._synthesizer = synthesizer
-        self._provider = provider
         self._one_at_a_time = asyncio.Lock()
         self._too_long: dict[str, None] = {}
         self._running: set[asyncio.Task[str]] = set()
@@ -51,7 +54,7 @@ class PhraseSpeaker:
         Raises Refused: `voice_unavailable` (another voice would speak, which nobody may store under this
         name), `text_too_long`, `busy`; when some are missing, `not_spoken` or `unavailable` (the bucket).
         """
-        if asked.voice not in {info.voice for info in self._synthesizer.voices}:
+        if not self._synthesizer.may_have(Voice.of_bot(asked.voice, asked.language)):
             raise Refused("voice_unavailable", "This voice does not work here at present.")
         if any(len(text) > MAX_CHARACTERS for text in asked.texts):
             raise Refused("text_too_long", f"A phrase has at most {MAX_CHARACTERS} characters.")
@@ -120,9 +123,13 @@ class PhraseSpeaker:
                 return False
 
     async def _synthesised(self, text: str, asked: SpeakPhrases) -> bytes:
-        voice = Voice.wished(asked.voice, asked.language, provider=self._provider)
+        voice = Voice.of_bot(asked.voice, asked.language)
         audio = bytearray()
-        async with aclosing(self._synthesizer.speak(text, voice, Urgency(waited_for=False))) as chunks:
+        # What is stored under a voice is heard as that voice for a month.
+        speech = self._synthesizer.speak(
+            text, voice, Urgency(waited_for=False), tell_used=self._tell_used, alone=True
+        )
+        async with aclosing(speech) as chunks:
             async for chunk in chunks:
                 audio += chunk
                 if len(audio) > MAX_AUDIO_BYTES:
@@ -133,9 +140,11 @@ class PhraseSpeaker:
 
 
 @asynccontextmanager
-async def speaking_phrases(bus: Bus, synthesizer: Synthesizer, *, provider: str) -> AsyncIterator[None]:
-    """One worker of the group answers each request while the block runs."""
-    speaker = PhraseSpeaker(bus, synthesizer, provider=provider)
+async def speaking_phrases(
+    bus: Bus, synthesizer: ChainSynthesizer, tell_used: TellUsed = tell_nobody
+) -> AsyncIterator[None]:
+    """One worker of the group answers each request while the block runs. What it uses is no call's."""
+    speaker = PhraseSpeaker(bus, synthesizer, tell_used)
     listening = await bus.answer(PHRASES_SPEAK, speaker.speak, queue=PHRASES_SPEAK.name)
     try:
         yield

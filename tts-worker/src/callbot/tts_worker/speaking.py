@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -22,9 +22,11 @@ from callbot.schemas.subjects import (
     SENTENCE_PREPARE,
     TURN_CANCELLED,
 )
+from callbot.schemas.usage import Used
+from callbot.tts_worker.call_voice import CallVoice
+from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 from callbot.tts_worker.preparing import Prepared, Preparing, chunks_of
-from callbot.tts_worker.synthesizer import Synthesizer, Voice
-from callbot.tts_worker.urgency import Urgency
+from callbot.tts_worker.synthesizer import Voice
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +84,12 @@ class Sentence:
 class Mouth:
     """The mouth's seat of one call (`runtime.seat.SeatWork`)."""
 
-    def __init__(self, lease: Lease, bus: Bus, synthesizer: Synthesizer, *, provider: str) -> None:
+    def __init__(self, lease: Lease, bus: Bus, synthesizer: ChainSynthesizer) -> None:
         self._lease = lease
         self._bus = bus
-        self._synthesizer = synthesizer
-        self._voice = Voice.wished(lease.brief.voice, lease.brief.language, provider=provider)
-        self._preparing = Preparing(self._speak)
+        wished = Voice.of_bot(lease.brief.voice, lease.brief.language)
+        self._voice = CallVoice(synthesizer, wished, self._fell_back)
+        self._preparing = Preparing(self._voice.speak)
         self._waiting: deque[Sentence] = deque()
         self._taken: set[tuple[int, int]] = set()
         self._arrived = asyncio.Event()
@@ -106,6 +108,7 @@ class Mouth:
             await self._bus.answer(SAY_SENTENCE, self._on_sentence, call_id=call_id),
         ]
         self._speaking = self._spawn(self._speak_for_ever())
+        self._spawn(self._voice.warm())
 
     async def close(self) -> None:
         for listening in self._listening:
@@ -116,6 +119,9 @@ class Mouth:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._preparing.close()
         self._say_how_useful_preparing_was()
+
+    def used(self) -> list[Used]:
+        return self._voice.used()
 
     def _on_prepare(self, sentence: PrepareSentence) -> None:
         if not self._lease.over:
@@ -161,7 +167,9 @@ class Mouth:
                 self._arrived.clear()
                 await self._arrived.wait()
             sentence = self._waiting.popleft()
-            self._turn_in_work = sentence.asked.turn
+            if sentence.asked.turn != self._turn_in_work:
+                self._turn_in_work = sentence.asked.turn
+                self._voice.next_answer()
             try:
                 await _pause(self._ahead.sentence_wait_s())
                 total = await self._say(sentence)
@@ -174,8 +182,8 @@ class Mouth:
                 if sentence.prepared is not None:
                     sentence.prepared.drop()
 
-    def _speak(self, text: str, urgency: Urgency) -> AsyncGenerator[bytes, None]:
-        return self._synthesizer.speak(text, self._voice, urgency)
+    def _fell_back(self, provider: str, reason: str, instead: str) -> None:
+        self._spawn(self._lease.fell_back(provider, reason, instead=instead))
 
     async def _say(self, sentence: Sentence) -> int:
         """Sends the sentence's audio; returns how many bytes. Raises what the provider and the bus raise."""
@@ -183,7 +191,7 @@ class Mouth:
         if not sentence.text:
             return 0
         was_ready = sentence.prepared is not None and sentence.prepared.begun
-        async with aclosing(chunks_of(sentence.text, sentence.prepared, self._speak)) as chunks:
+        async with aclosing(chunks_of(sentence.text, sentence.prepared, self._voice.speak)) as chunks:
             async for chunk in chunks:
                 for at in range(0, len(chunk), MAX_PAYLOAD_BYTES):
                     await _pause(self._ahead.audio_wait_s())

@@ -1,12 +1,10 @@
-"""What turns a sentence into sound, and how one is found by its name."""
+"""What turns a sentence into sound."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from callbot.runtime.errors import SettingsError
 from callbot.schemas.bots import VoiceInfo
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
@@ -23,14 +21,22 @@ class Voice:
     """BCP 47."""
 
     @classmethod
-    def wished(cls, voice: str, language: str, *, provider: str) -> "Voice":
-        """The bot's voice (`provider:name`) where this worker's `provider` is its, else the fallback."""
-        wished_provider, _, name = voice.partition(":")
-        return cls(provider, name if wished_provider == provider else "", language)
+    def of_bot(cls, voice: str, language: str) -> "Voice":
+        """`voice` as it stands in a bot: `provider:name`."""
+        provider, _, name = voice.partition(":")
+        return cls(provider, name, language)
+
+    @property
+    def in_bot(self) -> str:
+        return f"{self.provider}:{self.name}"
 
 
-def voice_info(provider: str, name: str, language: str) -> VoiceInfo:
-    return VoiceInfo(voice=f"{provider}:{name}", provider=provider, name=name, language=language)
+def voice_info(provider: str, name: str, language: str, *, voice_id: str = "") -> VoiceInfo:
+    """`voice_id`: the vendor's own. It stands in a bot's voice where the name cannot, as it has spaces."""
+    settable = voice_id if not name or " " in name or not name.isprintable() else name
+    return VoiceInfo(
+        voice=f"{provider}:{settable}", provider=provider, name=name, language=language, id=voice_id
+    )
 
 
 class Synthesizer(Protocol):
@@ -41,6 +47,9 @@ class Synthesizer(Protocol):
     def voices(self) -> Sequence[VoiceInfo]:
         """What it can speak with now; asked from time to time, so quick."""
 
+    async def warm(self, voice: Voice) -> None:
+        """A call with this voice begins: its id is looked up, its connection opened. Raises nothing."""
+
     def speak(self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR) -> AsyncGenerator[bytes, None]:
         """8,000 bytes of mu-law a second, in chunks of any size, as soon as they exist.
 
@@ -50,20 +59,15 @@ class Synthesizer(Protocol):
         """
 
 
+@runtime_checkable
+class HasModels(Protocol):
+    """A synthesizer whose vendor has several prices may have this too."""
+
+    def model_of(self, voice: Voice) -> str:
+        """What this voice is billed as: a model, or a kind of voices. Empty: not known yet. Quick."""
+
+
 class Provider(Protocol):
     """What an entry point of `callbot.tts` names: opens a synthesizer, raises SettingsError."""
 
     def __call__(self, settings: Settings) -> AbstractAsyncContextManager[Synthesizer]: ...
-
-
-def open_synthesizer(settings: Settings) -> AbstractAsyncContextManager[Synthesizer]:
-    """The provider that the settings name. Raises SettingsError when it is unknown or not installed."""
-    installed = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if settings.tts not in installed:
-        known = ", ".join(sorted(installed)) or "none"
-        raise SettingsError(f"CALLBOT_TTS={settings.tts}: no such provider; installed: {known}")
-    try:
-        provider: Provider = installed[settings.tts].load()
-    except ImportError as e:
-        raise SettingsError(f"CALLBOT_TTS={settings.tts}: a package is missing: {e.name}") from e
-    return provider(settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from types import TracebackType
 from typing import Final, Self
 
@@ -9,21 +10,23 @@ from nats.errors import Error as NatsError
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import TimedOut
-from callbot.schemas.bots import WorkerVoices
+from callbot.schemas.bots import VoiceInfo, WorkerVoices
+from callbot.schemas.memory import VOICES
 from callbot.schemas.message import WorkerId
-from callbot.schemas.subjects import VOICES
-from callbot.tts_worker.synthesizer import Synthesizer
+from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 
 TELL_EVERY_S: Final = 20.0
 LOOK_EVERY_S: Final = 1.0
 TOLD_WITHIN_S: Final = 3.0
+MAX_VOICES: Final = 3000
+"""Half of what fits into one message of the broker: the list of all workers' voices is one, too."""
 log = logging.getLogger(__name__)
 
 
 class ToldVoices:
     """Use as an async context manager: it tells while the block runs."""
 
-    def __init__(self, bus: Bus, synthesizer: Synthesizer, worker_id: WorkerId) -> None:
+    def __init__(self, bus: Bus, synthesizer: ChainSynthesizer, worker_id: WorkerId) -> None:
         self._bus = bus
         self._synthesizer = synthesizer
         self._worker_id = worker_id
@@ -45,19 +48,21 @@ class ToldVoices:
 
     async def _tell_for_ever(self) -> None:
         reason = ""
+        told: list[VoiceInfo] = []
+        told_at_s = 0.0
         while True:
-            pause_s = LOOK_EVERY_S
             # A provider that cannot speak says nothing: what it said before is forgotten in time.
-            if self._synthesizer.ready and (voices := list(self._synthesizer.voices)):
+            voices = self._synthesizer.voices[:MAX_VOICES] if self._synthesizer.ready else []
+            if voices and (voices != told or time.monotonic() - told_at_s >= TELL_EVERY_S):
                 try:
                     await self._tell(WorkerVoices(voices=voices))
-                    self.told, reason, pause_s = True, "", TELL_EVERY_S
+                    self.told, reason, told, told_at_s = True, "", voices, time.monotonic()
                 except (NatsError, TimedOut, TimeoutError) as e:
                     # The bucket is made by call-router, which may not have begun yet.
                     if reason != type(e).__name__:
                         reason = type(e).__name__
                         log.warning("voices are not told yet", extra={"reason": str(e) or reason})
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _tell(self, voices: WorkerVoices) -> None:
         async with asyncio.timeout(TOLD_WITHIN_S):

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import TimedOut
 from callbot.schemas.calls import CallEvent
-from callbot.schemas.subjects import CALL_EVENT, CALL_EVENTS
+from callbot.schemas.memory import CALL_EVENTS
+from callbot.schemas.subjects import CALL_EVENT
+from callbot.schemas.usage import UsageTold
 
 READ_WITHIN_S = 1.5
 READ_AGAIN_AFTER_S = 0.05
@@ -77,8 +79,9 @@ class CallTail:
                 log.warning("an event that cannot be read is not shown", extra={"call_id": self._call_id})
                 continue
             self._told.pop(event.event_id, None)
-            # Told again after the stream's own time for duplicates was over.
-            if event.event_id not in self._seen:
+            # Usage is for the record, and comes when the call is over, too. The other: told again after the
+            # stream's own time for duplicates was over.
+            if not isinstance(event.fact, UsageTold) and event.event_id not in self._seen:
                 self._seen.append(event.event_id)
                 return self._after, event
         self._looked_at_s = asyncio.get_running_loop().time()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from callbot.schemas.turn_taking import Phrases
+from callbot.schemas.usage import AMOUNTS
 
 Json = dict[str, Any]
 
@@ -75,6 +76,18 @@ _TURN: Json = {
     },
 }
 
+
+def _used(role: str, provider: str, model: str = "", *, cost: float | None = None, **amounts: float) -> Json:
+    named = {"role": role, "provider": provider, "model": model}
+    return {**named, **dict.fromkeys(AMOUNTS), **amounts, "estimated": False, "cost": cost}
+
+
+_USAGE = [
+    _used("llm", "openai", "your-model", tokens_in=1840, tokens_out=96),
+    _used("stt", "deepgram", "nova-3", seconds=71.88),
+    _used("tts", "piper", characters=212, cost=0.0),
+]
+
 BODIES: dict[str, Json] = {
     "user_sign_up": {"email": "you@example.com", "password": "correct horse battery"},
     "user_token": {"email": "you@example.com", "password": "correct horse battery"},
@@ -112,9 +125,16 @@ ANSWERS: dict[str, Any] = {
         "took_ms": 81.0,
         "answer": {"say": "Got it! Name please?", "action": "continue", "transfer_to": None},
     },
-    "voice_list": [{"voice": "piper:joe", "provider": "piper", "name": "joe", "language": "en-US"}],
+    "voice_list": [{"voice": "piper:joe", "provider": "piper", "name": "joe", "language": "en-US", "id": ""}],
     "call_list": [_CALL],
-    "call_get": {**_CALL, "turns": [_TURN], "turns_omitted": 0, "fallbacks": []},
+    "call_get": {
+        **_CALL,
+        "turns": [_TURN],
+        "turns_omitted": 0,
+        "fallbacks": [],
+        "usage": _USAGE,
+        "cost": {"amount": 0.0, "currency": "USD", "complete": False},
+    },
     "call_delete": {"message": "Call deleted"},
 }
 DESCRIPTIONS = {
@@ -151,7 +171,11 @@ DESCRIPTIONS = {
     ),
     "voice_list": "Other voices may be set in a bot; calls then use the fallback voice.",
     "call_list": "A plain list; the next page is in the `Link` header.",
-    "call_get": "Complete a moment after the call has ended.",
+    "call_get": (
+        "Complete a moment after the call has ended. `usage` says what each provider was given for it, also "
+        "in vain: texts that nobody heard, answers that were thought ahead and not needed. `cost` is "
+        "computed from the operator's prices when the call is asked for; it is null where there are none."
+    ),
     "call_delete": "From every store. A call that still goes on cannot be erased.",
 }
 PARAMETERS: dict[str, tuple[str, Any]] = {

@@ -26,6 +26,7 @@ from faster_whisper.tokenizer import Tokenizer
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.schemas.audio import SAMPLE_RATE_HZ
 from callbot.stt_worker import mulaw
+from callbot.stt_worker.invented_words import NO_SPEECH, is_invented
 from callbot.stt_worker.mulaw import FloatSamples
 from callbot.stt_worker.providers.circles import begins_anew, once, repeats
 from callbot.stt_worker.recognizer import Doubted, Utterance
@@ -81,17 +82,12 @@ class Hypothesis:
 
     @property
     def is_speech(self) -> bool:
-        """Whisper invents words for noise. Measured on noise, hum, clicks, tones; speech down to 10 dB.
-
-        A murmur becomes one word of a low score.
-        """
-        lowest = -1.5 if len(self.text.split()) == 1 else -2.0
-        invented = self.score < lowest or (self.no_speech > 0.5 and self.score < -1.0)
-        return not (invented or self.is_silence) and any(c.isalnum() for c in self.text)
+        invented = is_invented(self.text, self.score, self.no_speech)
+        return not invented and any(c.isalnum() for c in self.text)
 
     @property
     def is_silence(self) -> bool:
-        return self.no_speech > 0.9
+        return self.no_speech > NO_SPEECH
 
 
 class WhisperModel:
@@ -112,6 +108,10 @@ class WhisperModel:
             feature_size=self._model.n_mels, sampling_rate=SAMPLE_RATE_HZ, hop_length=FRAME_SAMPLES, n_fft=200
         )
         self.tokenizer = lru_cache(maxsize=16)(self._tokenizer)
+
+    @property
+    def is_multilingual(self) -> bool:
+        return bool(self._model.is_multilingual)
 
     def words_of(self, utterance: Utterance) -> str:
         samples = mulaw.decode(utterance.audio)
@@ -168,6 +168,9 @@ class WhisperModel:
     def _tokenizer(self, language: str) -> Tokenizer:
         multilingual = self._model.is_multilingual
         code = language.split("-")[0].lower()
+        if code != "en" and not multilingual:
+            # It would hear English in it, and somebody would act upon that.
+            raise ProviderError("language_unknown", "this model knows only English", retryable=False)
         try:
             return Tokenizer(self._vocabulary, multilingual, task="transcribe", language=code)
         except ValueError as e:
@@ -188,8 +191,10 @@ class LocalRecognizer:
         path = settings.stt_model or packaged_model()
         pool = ThreadPoolExecutor(settings.stt_workers, thread_name_prefix="whisper")
         try:
-            recognizer = cls(await asyncio.to_thread(_load, path, settings), pool, settings.stt_workers)
-            yield recognizer
+            model = await asyncio.to_thread(_load, path, settings)
+            knows = "many" if model.is_multilingual else "English only; others need another provider"
+            log.info("speech model", extra={"model": str(path), "languages": knows})
+            yield cls(model, pool, settings.stt_workers)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -107,6 +107,29 @@ def api(
     _run(api(plan, out, resume=resume))
 
 
+@app.command()
+def providers(
+    requests: Annotated[int, typer.Option(min=1, help="Of each provider.")] = 200,
+    only: Annotated[
+        list[str] | None, typer.Option(help="tts, stt, llm, or a provider's name; repeatable. All.")
+    ] = None,
+    servers: Annotated[
+        str, typer.Option(help="Package of the vendors' servers, seen from the working directory.")
+    ] = "tests.vendors",
+    live: Annotated[
+        bool, typer.Option("--live", help="The vendors themselves, with the environment's keys and URLs.")
+    ] = False,
+    limit_ms: Annotated[float, typer.Option(min=0, help="That an adapter may add, at the median.")] = 5.0,
+    out: Path = Path("build/bench/providers.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """What each provider's adapter adds to its vendor's own time to the first result."""
+    from callbot.studio.bench.providers import ProvidersPlan, providers
+
+    plan = ProvidersPlan(requests, tuple(only or ()), "" if live else servers, limit_ms)
+    _run(providers(plan, out, resume=resume))
+
+
 def _run(measurement: Coroutine[None, None, int]) -> None:
     try:
         code = asyncio.run(measurement)

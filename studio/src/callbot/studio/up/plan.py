@@ -29,9 +29,15 @@ _ONLY_FOR = {
     "CALLBOT_TWILIO_ACCOUNT_SID": {"call-router"},
     "CALLBOT_TWILIO_AUTH_TOKEN": {"call-router"},
     "MONGO_URL": {"call-router"},
-    "OPENAI_API_KEY": {"dialog-worker"},
 }
 """A service that has no use for a secret does not get it."""
+_VENDORS = {
+    ("OPENAI_", "GOOGLE_"): {"stt-worker", "dialog-worker", "tts-worker"},
+    ("CALLBOT_LLM_",): {"dialog-worker"},
+    ("DEEPGRAM_", "CALLBOT_OPENAI_STT_"): {"stt-worker", "tts-worker"},
+    ("ELEVENLABS_", "CARTESIA_", "PLAYHT_", "AWS_", "CALLBOT_OPENAI_TTS_"): {"tts-worker"},
+}
+"""What begins so may be a vendor's key."""
 _KEY_RINGS = ("token", "jwt", "secret", "webhook")
 _DRAIN_S = 2.0
 """Services end well within the 5 s that the whole platform has."""
@@ -89,12 +95,18 @@ def _services(
         needs = embedded & ({"nats", "mongo"} if service == "call-router" else {"nats"})
         for replica in range(1, options.replicas + 1):
             port = ports.take()
-            secret_to_it = {k for k, owners in _ONLY_FOR.items() if service not in owners}
-            env = {k: v for k, v in common.items() if k not in secret_to_it}
+            env = {name: value for name, value in common.items() if _may_have(service, name)}
             env |= {"NATS_URL": nats_urls[service], "CALLBOT_HEALTH_PORT": str(port)}
             argv = python(f"callbot.{service.replace('-', '_')}")
             found.append(Part(service, replica, argv, port, env=env, needs=needs, is_service=True))
     return found
+
+
+def _may_have(service: str, name: str) -> bool:
+    for beginnings, owners in _VENDORS.items():
+        if name.startswith(beginnings):
+            return service in owners
+    return service in _ONLY_FOR.get(name, {service})
 
 
 def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[str, str]:

@@ -65,6 +65,9 @@ class PiperSynthesizer:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
 
+    async def warm(self, voice: Voice) -> None:
+        """Its models are loaded at the start."""
+
     async def speak(
         self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
     ) -> AsyncGenerator[bytes, None]:

@@ -35,6 +35,9 @@ class ScriptedSynthesizer:
     ) -> None:
         return None
 
+    async def warm(self, voice: Voice) -> None:
+        return None
+
     async def speak(
         self, text: str, voice: Voice, urgency: Urgency = WAITED_FOR
     ) -> AsyncGenerator[bytes, None]:
