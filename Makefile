@@ -8,6 +8,8 @@ BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
 PYTEST_ARGS ?=
+# Services turn it off themselves (runtime/service.py); tests import models without them.
+export ORT_DISABLE_TELEMETRY := 1
 EXAMPLES ?= 100
 # Images: who builds and runs them, on what, and flags of `build` (k8s/images/build.py).
 ENGINE ?= $(shell command -v podman || command -v docker)
@@ -41,6 +43,7 @@ check: .venv/.members ## Format, lint, types, generated files: seconds
 	@$(BIN)/python -m callbot.gateway.api.openapi --check
 	@$(BIN)/python -m callbot.schemas.permissions --check
 	@$(BIN)/python k8s/images/packages.py --check
+	@$(BIN)/python -m callbot.studio.capacity --check
 
 check-api: .venv/.members ## The API against its documents, with node and npm; EXAMPLES=100 for each operation
 	@$(BIN)/python tests/api/check_api.py --examples $(EXAMPLES) $(SEED:%=--seed %) $(AUTH:%=--auth %)

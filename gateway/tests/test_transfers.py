@@ -33,7 +33,7 @@ IN_VAIN = TRANSFERRED.model_copy(update={"transfer_result": "no-answer"})
 @pytest.mark.parametrize(
     ("left", "dialed", "follows"),
     [
-        (None, None, Next.GIVE_UP),
+        (None, None, Next.REENTER),
         (None, "completed", Next.GIVE_UP),
         (journal(), None, Next.REENTER),
         (journal(CLOSING, Action.TRANSFER), None, Next.REENTER),
@@ -62,6 +62,12 @@ IN_VAIN = TRANSFERRED.model_copy(update={"transfer_result": "no-answer"})
 )
 def test_what_follows(left: CallJournal | None, dialed: str | None, follows: Next) -> None:
     assert what_next(left, dialed, NOW) is follows
+
+
+def test_a_call_whose_second_stream_did_not_begin_either_is_given_up() -> None:
+    assert what_next(None, None, NOW, again=True) is Next.GIVE_UP
+    # Where a stream began there is more to go by.
+    assert what_next(journal(), None, NOW, again=True) is Next.REENTER
 
 
 @pytest.mark.parametrize(

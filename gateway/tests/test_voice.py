@@ -259,10 +259,18 @@ async def test_what_names_no_call_is_refused(
 async def test_a_full_gateway_says_that_all_lines_are_busy(
     site: aiohttp.ClientSession, router: Router, calls: Calls
 ) -> None:
-    calls.draining = True
+    calls.room = 0
     async with site.post("/v1/voice?bot_id=bot_1", data={"CallSid": CALL_ID}) as answer:
         (_, sentence), _ = await spoken(answer)
     assert "all lines are busy" in sentence and router.routed == []
+
+
+async def test_a_gateway_that_drains_sends_the_call_to_an_open_door(
+    site: aiohttp.ClientSession, router: Router, calls: Calls
+) -> None:
+    calls.draining = True
+    async with site.post("/v1/voice?bot_id=bot_1", data={"CallSid": CALL_ID}) as answer:
+        assert [verb for verb, _ in await spoken(answer)] == ["Connect"]
 
 
 async def test_a_status_of_a_call_that_no_bot_took_is_taken(

@@ -146,6 +146,19 @@ async def test_a_stream_that_does_not_come_about_rings_nobody_up_again(call: Tra
     assert [asked.transferred_in for asked in call.reentered] == [3, 3, 3]
 
 
+async def test_a_stream_that_never_began_is_opened_once_more(call: Transferred) -> None:
+    """Its gateway has stopped: another one takes the call, which has no state yet."""
+    call.call_id = "CA" + secrets.token_hex(16)
+    call.signed = f"{call.call_id}.key.mac"
+    (connect_,) = await call.asks()
+    assert connect_.attrib["action"].endswith(f"/v1/voice/next?call={call.signed}&again=1")
+    assert call.reentered == [ReenterCall(call_id=call.call_id, bot_id="bot_1")]
+    failed = {"ErrorCode": "11200", "ErrorUrl": connect_.attrib["action"]}
+    for path, form in (("/v1/voice/next", {"again": "1"}), ("/v1/voice/fallback", failed)):
+        assert [verb.tag for verb in await call.asks(path, **form)] == ["Say", "Hangup"]
+    assert len(call.reentered) == 1
+
+
 async def test_a_caller_who_does_not_wait_is_in_the_record(call: Transferred) -> None:
     answer = await call.asks(DialCallStatus="canceled", CallStatus="completed")
     assert [verb.tag for verb in answer] == ["Hangup"]

@@ -101,7 +101,7 @@ def test_webhooks_on_this_machine_are_for_this_machine(data: DataDir) -> None:
         ("DEEPGRAM_API_KEY", {"stt-worker", "tts-worker"}),
         ("ELEVENLABS_API_KEY", {"tts-worker"}),
         ("AWS_SECRET_ACCESS_KEY", {"tts-worker"}),
-        ("GOOGLE_APPLICATION_CREDENTIALS", {"stt-worker", "dialog-worker", "tts-worker"}),
+        ("GOOGLE_APPLICATION_CREDENTIALS", {"stt-worker", "tts-worker"}),
     ],
 )
 def test_a_vendors_key_reaches_those_who_need_it(data: DataDir, variable: str, owners: set[str]) -> None:

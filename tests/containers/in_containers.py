@@ -59,9 +59,13 @@ class ContainerServer(servers.Server):
             time.sleep(0.05)
 
     def kill(self) -> None:
-        self.send(signal.SIGKILL)
+        """As of a process, also twice."""
         assert self._container
-        self._container.get_wrapped_container().wait(timeout=10)
+        container = self._container.get_wrapped_container()
+        container.reload()
+        if container.status != "exited":
+            self.send(signal.SIGKILL)
+            container.wait(timeout=10)
 
     @property
     def is_running(self) -> bool:

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from callbot.gateway import media_messages as messages
+from callbot.gateway.call_metrics import LINE_FULL, REFUSED
 from callbot.gateway.calls import Calls
 from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS
@@ -28,6 +29,7 @@ from callbot.gateway.media_messages import (
 )
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, Refused
+from callbot.runtime.telemetry import about
 from callbot.schemas.calls import AdmitStream, CallBrief, CallEnded, CallEvent, CallJournal
 from callbot.schemas.message import CALL_ID_PATTERN, TOKEN_PATTERN
 from callbot.schemas.subjects import CALL_ADMIT, CALL_EVENT
@@ -76,6 +78,7 @@ class TwilioLine:
         try:
             self._outbox.put_nowait(message)
         except asyncio.QueueFull:
+            LINE_FULL.inc()
             log.error("the line does not take what it is sent")
 
     async def write_for_ever(self) -> None:
@@ -101,24 +104,36 @@ async def media_stream(request: web.Request) -> web.WebSocketResponse:
     )
     if not socket.can_prepare(request).ok:
         raise wrong("Upgrade", "this is a WebSocket, and needs its handshake (RFC 6455)")
-    await socket.prepare(request)
     calls = request.app[CALLS]
+    # From before the handshake: a drain between the two must not miss it.
+    with calls.opening(socket):
+        await socket.prepare(request)
+        opened = await _opened(socket, request.app[BUS], calls, bot_id)
+        if opened is not None:
+            with about(call_id=opened[1].call_id):
+                await _hold(socket, *opened, calls)
+    return socket
+
+
+async def _opened(
+    socket: web.WebSocketResponse, bus: Bus, calls: Calls, bot_id: str
+) -> tuple[Start, CallBrief, tuple[CallJournal, int] | None] | None:
+    """The stream's beginning, and what its call has left; None when it was closed instead."""
     start: Start | None = None
     try:
         start = await _start_of(socket)
         if not calls.has_room_for(start.call_id):
             raise Rejected(WSCloseCode.TRY_AGAIN_LATER, "no room")
-        brief = await _admit(request.app[BUS], bot_id, start)
-        journal = await _journal_of(calls, brief)
+        brief = await _admit(bus, bot_id, start)
+        return start, brief, await _journal_of(calls, brief)
     except Rejected as e:
+        REFUSED.of(f"stream_{e.code.name.lower()}").inc()
         call_id = start.call_id[:LONGEST_NAME] if start else None
         log.warning(
             "stream rejected", extra={"reason": e.reason, "bot_id": bot_id[:LONGEST_NAME], "call_id": call_id}
         )
         await socket.close(code=e.code, message=e.reason.encode()[:120])
-        return socket
-    await _hold(socket, start, brief, journal, calls)
-    return socket
+        return None
 
 
 async def _start_of(socket: web.WebSocketResponse) -> Start:
@@ -182,6 +197,7 @@ async def _hold(
     writer = asyncio.create_task(line.write_for_ever())
     try:
         await calls.add(call)
+        calls.opened(socket)
         async with _closed_when_over(calls.platform.bus, socket, brief.call_id):
             await call.open()
             await _listen(socket, call)

@@ -24,15 +24,19 @@ class Next(Enum):
     TAKE_BACK = auto()
     """Nobody has taken the transfer: the bot has the call again."""
     REENTER = auto()
-    """The stream broke."""
+    """The stream broke, or never began."""
     GIVE_UP = auto()
 
 
-def what_next(journal: CallJournal | None, dialed: str | None, now: datetime) -> Next:
-    """`dialed`: what became of a `<Dial>`; None where Twilio has not just dialed."""
+def what_next(journal: CallJournal | None, dialed: str | None, now: datetime, *, again: bool = False) -> Next:
+    """`dialed`: what became of a `<Dial>`; None where Twilio has not just dialed.
+
+    `again`: a stream that never became a call was the second one.
+    """
     if journal is None:
-        # The stream never became a call: its bot was deleted meanwhile, or its token was refused.
-        return Next.GIVE_UP
+        # Its gateway stopped, died or was full, and another one takes it; or its bot was deleted meanwhile,
+        # or its token was refused, which call-router says again.
+        return Next.GIVE_UP if again or dialed is not None else Next.REENTER
     if journal.state is CallState.ENDED:
         if journal.pending_action is not Action.TRANSFER or not journal.transfer_to:
             return Next.HANG_UP

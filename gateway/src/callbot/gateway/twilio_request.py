@@ -16,7 +16,7 @@ from callbot.schemas.message import CALL_ID_PATTERN
 FORM = "application/x-www-form-urlencoded"
 MOST_FIELDS = 200
 LONGEST_SIGNATURE = 200
-OURS = ("bot_id", "call")
+OURS = ("bot_id", "call", "again")
 """What we write into the URLs that we give; a form cannot say otherwise."""
 
 

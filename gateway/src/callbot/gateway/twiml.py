@@ -37,9 +37,14 @@ def dial(number: str, *, public_url: str, signed_call: str, caller_id: str | Non
     return f"<Dial action={quoteattr(_next(public_url, signed_call))}{shown}>{escape(number)}</Dial>"
 
 
-def connect(*, stream_base: str, public_url: str, bot_id: str, signed_call: str, token: str) -> str:
-    """`action` is where Twilio comes when the stream has ended, for whatever reason."""
-    action = _next(public_url, signed_call)
+def connect(
+    *, stream_base: str, public_url: str, bot_id: str, signed_call: str, token: str, again: bool = False
+) -> str:
+    """`action` is where Twilio comes when the stream has ended, for whatever reason.
+
+    `again`: an earlier stream of this call never began.
+    """
+    action = _next(public_url, signed_call) + ("&again=1" if again else "")
     stream = f"{stream_base}/voice/stream/{quote(bot_id)}"
     return (
         f"<Connect action={quoteattr(action)}><Stream url={quoteattr(stream)}>"

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from callbot.gateway import twilio_request, twiml
+from callbot.gateway.call_metrics import REFUSED as COUNTED
 from callbot.gateway.errors import wrong
 from callbot.gateway.keys import BUS, CALLS
 from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
@@ -67,7 +68,7 @@ async def voice_fallback(request: web.Request) -> web.Response:
     try:
         if error_url.path.endswith("/voice/next"):
             # The gateway that was asked has just died; the call has not.
-            return await follow(request.app, asked, failed.get("call", [""])[0])
+            return await follow(request.app, asked, failed.get("call", [""])[0], again="again" in failed)
         return await _placed(request.app, asked, failed.get("bot_id", [asked.fields.get("bot_id", "")])[0])
     except Unplaced as e:
         return twiml.answer(twiml.say(e.sentence), twiml.hang_up())
@@ -90,11 +91,14 @@ async def _placed(app: web.Application, asked: VoiceRequest, bot_id: str) -> web
         )
     except ValidationError as e:
         raise Unplaced(400, twiml.INVALID_CALL) from e
-    if app[CALLS].draining or app[CALLS].full:
+    # One that drains answers like any other: the stream is opened at a gateway whose door is open.
+    if app[CALLS].full:
+        COUNTED.of("full").inc()
         return twiml.answer(twiml.say(BUSY), twiml.hang_up())
     try:
         route = await app[BUS].ask(CALL_ROUTE, question, timeout_s=ROUTE_WITHIN_S)
     except BusError as e:
+        COUNTED.of(_counted_as(e)).inc()
         if isinstance(e, Refused) and e.code == "bad_signature":
             log.warning("a voice request is not Twilio's", extra=_facts(question))
             return twiml.forbidden()
@@ -103,8 +107,15 @@ async def _placed(app: web.Application, asked: VoiceRequest, bot_id: str) -> web
         log.error("a call could not be routed", extra={**_facts(question), "reason": str(e)})
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     if sentence := NOT_CONNECTED.get(route.verdict):
+        COUNTED.of(route.verdict.value).inc()
         return twiml.answer(twiml.say(sentence), twiml.hang_up())
     return connected(app, route)
+
+
+def _counted_as(error: BusError) -> str:
+    if isinstance(error, Refused) and (error.code == "bad_signature" or error.code in REFUSED):
+        return error.code
+    return "not_routed"
 
 
 def _facts(question: RouteCall) -> dict[str, str]:

@@ -18,6 +18,7 @@ from callbot.gateway.twilio_request import InvalidCall, VoiceRequest
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, Refused
 from callbot.schemas.calls import (
+    CallChecked,
     CallEnded,
     CallJournal,
     CallRoute,
@@ -47,7 +48,8 @@ async def voice_next(request: web.Request) -> web.Response:
     """`/v1/voice/next`: the stream has ended; the state of the call says what follows."""
     asked = await twilio_request.read(request)
     try:
-        return await follow(request.app, asked, asked.fields.get("call", ""))
+        again = "again" in asked.fields
+        return await follow(request.app, asked, asked.fields.get("call", ""), again=again)
     except InvalidCall:
         return twiml.invalid_call()
 
@@ -75,13 +77,13 @@ async def voice_status(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
-async def follow(app: web.Application, asked: VoiceRequest, signed_call: str) -> web.Response:
-    """Raises InvalidCall."""
+async def follow(app: web.Application, asked: VoiceRequest, signed_call: str, *, again: bool) -> web.Response:
+    """`again`: as in what_next. Raises InvalidCall."""
     if not signed_call:
         raise InvalidCall
     try:
-        call_id = await _check(app[BUS], asked, asked.call_id, signed_call)
-        found = await app[CALLS].platform.journals.read(call_id)
+        checked = await _check(app[BUS], asked, asked.call_id, signed_call)
+        found = await app[CALLS].platform.journals.read(checked.call_id)
     except (BusError, NatsError, TimeoutError, ValidationError) as e:
         if isinstance(e, Refused) and e.code == "bad_signature":
             return twiml.forbidden()
@@ -90,15 +92,17 @@ async def follow(app: web.Application, asked: VoiceRequest, signed_call: str) ->
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
     journal = found[0] if found else None
     dialed = asked.fields.get("DialCallStatus")
-    following = what_next(journal, dialed, datetime.now(UTC))
+    following = what_next(journal, dialed, datetime.now(UTC), again=again)
     if journal is not None and dialed is not None and following is Next.TAKE_BACK:
         _tell_result(app[CALLS].platform, journal, dialed)
     if asked.fields.get("CallStatus", "in-progress") != "in-progress":
         await _close(app[CALLS].platform, journal)
         return twiml.answer(twiml.hang_up())
-    if found is None or following is Next.GIVE_UP:
+    if following is Next.GIVE_UP:
         await _close(app[CALLS].platform, journal)
         return twiml.answer(twiml.say(BROKEN), twiml.hang_up())
+    if found is None:
+        return await _reenter(app, ReenterCall(call_id=checked.call_id, bot_id=checked.bot_id), again=True)
     return await _go_on(app, *found, following, dialed or "", signed_call)
 
 
@@ -114,17 +118,17 @@ async def _go_on(
             return twiml.answer(twiml.dial(number, public_url=url, signed_call=signed_call, caller_id=shown))
         case Next.TAKE_BACK:
             await _note(journals, journal.model_copy(update={"transfer_result": result_of(dialed)}), revision)
-            return await _reenter(app, journal, after_transfer=True)
+            return await _reenter(app, _reentry(journal, after_transfer=True))
         case Next.REENTER:
             # Counted here and not when the stream begins: a stream that never begins must count too.
             at = [*journal.reentries_at, datetime.now(UTC)][-REENTRIES_IN_A_MINUTE:]
             await _note(journals, journal.model_copy(update={"reentries_at": at}), revision)
-            return await _reenter(app, journal, after_transfer=bool(journal.transfer_result))
+            return await _reenter(app, _reentry(journal, after_transfer=bool(journal.transfer_result)))
         case _:
             return twiml.answer(twiml.hang_up())
 
 
-def connected(app: web.Application, route: CallRoute) -> web.Response:
+def connected(app: web.Application, route: CallRoute, *, again: bool = False) -> web.Response:
     """The stream; meanwhile the bot's sentences come into memory, so that its greeting is there at once."""
     if route.phrases is not None:
         app[CALLS].platform.phrases.prefetch_soon(route.phrases)
@@ -136,15 +140,16 @@ def connected(app: web.Application, route: CallRoute) -> web.Response:
             bot_id=route.bot_id,
             signed_call=route.signed_call,
             token=route.token,
+            again=again,
         )
     )
 
 
-async def _check(bus: Bus, asked: VoiceRequest, call_id: str | None, signed_call: str) -> str:
-    """The call's id, if this is Twilio's request about it. Raises BusError."""
+async def _check(bus: Bus, asked: VoiceRequest, call_id: str | None, signed_call: str) -> CallChecked:
+    """The call, if this is Twilio's request about it. Raises BusError."""
     question = CheckCall(request=asked.signed, signed_call=signed_call[:LONGEST_SIGNED_CALL], call_id=call_id)
     try:
-        return (await bus.ask(CALL_CHECK, question, timeout_s=ROUTE_WITHIN_S)).call_id
+        return await bus.ask(CALL_CHECK, question, timeout_s=ROUTE_WITHIN_S)
     except Refused as e:
         if e.code == "bad_signature":
             log.warning("a request about a call is not Twilio's", extra={"call_id": call_id or ""})
@@ -161,20 +166,20 @@ async def _journal(app: web.Application, call_id: str) -> CallJournal | None:
     return found[0] if found else None
 
 
-async def _reenter(app: web.Application, journal: CallJournal, *, after_transfer: bool) -> web.Response:
+def _reentry(journal: CallJournal, *, after_transfer: bool) -> ReenterCall:
     brief = journal.brief
-    question = ReenterCall(
-        call_id=brief.call_id,
-        bot_id=brief.bot_id,
-        transferred_in=brief.generation if after_transfer else None,
-    )
+    transferred_in = brief.generation if after_transfer else None
+    return ReenterCall(call_id=brief.call_id, bot_id=brief.bot_id, transferred_in=transferred_in)
+
+
+async def _reenter(app: web.Application, question: ReenterCall, *, again: bool = False) -> web.Response:
     try:
         route = await app[BUS].ask(CALL_REENTER, question, timeout_s=ROUTE_WITHIN_S)
     except BusError as e:
         log.error("a call cannot go on", extra={"call_id": question.call_id, "reason": str(e)})
         busy = isinstance(e, Refused) and e.code == "busy"
         return twiml.answer(twiml.say(BUSY if busy else BROKEN), twiml.hang_up())
-    return connected(app, route)
+    return connected(app, route, again=again)
 
 
 def _tell_result(platform: Platform, journal: CallJournal, dialed: str) -> None:

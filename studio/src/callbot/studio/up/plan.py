@@ -32,9 +32,10 @@ _ONLY_FOR = {
 }
 """A service that has no use for a secret does not get it."""
 _VENDORS = {
-    ("OPENAI_", "GOOGLE_"): {"stt-worker", "dialog-worker", "tts-worker"},
+    ("OPENAI_",): {"stt-worker", "dialog-worker", "tts-worker"},
     ("CALLBOT_LLM_",): {"dialog-worker"},
-    ("DEEPGRAM_", "CALLBOT_OPENAI_STT_"): {"stt-worker", "tts-worker"},
+    ("DEEPGRAM_", "GOOGLE_"): {"stt-worker", "tts-worker"},
+    ("CALLBOT_OPENAI_STT_",): {"stt-worker"},
     ("ELEVENLABS_", "CARTESIA_", "PLAYHT_", "AWS_", "CALLBOT_OPENAI_TTS_"): {"tts-worker"},
 }
 """What begins so may be a vendor's key."""

@@ -112,4 +112,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _neutral_environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if k not in _REPLACING and not k.startswith("CALLBOT_")}
+    return {
+        k: v for k, v in os.environ.items() if k not in _REPLACING and not k.startswith(("CALLBOT_", "OTEL_"))
+    }
