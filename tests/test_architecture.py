@@ -84,6 +84,7 @@ def test_what_is_imported_is_declared(member: str) -> None:
     # What a declared package brings along and re-exports as its own vocabulary.
     declared |= {"multidict", "yarl"} if "aiohttp" in declared else set()
     declared |= {"bson"} if "pymongo" in declared else set()
+    declared |= {"opentelemetry"} if any(d.startswith("opentelemetry_") for d in declared) else set()
     declared |= {"google", "grpc"} if any(d.startswith("google_cloud_") for d in declared) else set()
     if {"callbot_runtime"} & declared:
         declared |= {"pydantic", "pydantic_settings", "nats_py"}

@@ -1,9 +1,9 @@
 """`make check-k8s`: everything in k8s/ that can be checked without a cluster.
 
 Renders the overlays with kustomize into build/k8s, then looks at them with kubernetes-validate, the schemas
-of what is not Kubernetes' own, checkov and hadolint. Each tool also gets something broken (broken/) and must
-see it: a check that finds nothing in there would find nothing anywhere. What the manifests mean to the
-platform is checked by tests/k8s.
+of what is not Kubernetes' own, the grammar of PromQL, checkov and hadolint. Each tool also gets something
+broken (broken/) and must see it: a check that finds nothing in there would find nothing anywhere. What the
+manifests mean to the platform is checked by tests/k8s.
 """
 
 import json
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import yaml
 from jsonschema import Draft202012Validator, validators
 
@@ -37,6 +38,9 @@ TRIGGERS = {
     "cpu": ({"value"}, {"containerName"}),
 }
 """Metadata of KEDA's triggers, wanted and possible (keda.sh/docs/2.18/scalers): the CRD takes any name."""
+GRAFANA = {"$__rate_interval": "5m", "$__range": "1h", "$namespace": "callbot"}
+"""What stands for these variables of dashboards is written in before the query is read."""
+BROKEN_QUERIES = ("sum(rate(calls[5m])", "rate(calls)", "summ(calls)", 'calls{reason="failed",}[5m] > 1')
 Manifest = dict[str, Any]
 
 
@@ -51,7 +55,8 @@ def main() -> None:
     except Wrong as e:
         sys.exit(f"render: {e}")
     wrong = []
-    for check in (kubernetes_schema, operators_schema, skaffold_schema, practice, dockerfiles):
+    checks = (kubernetes_schema, operators_schema, queries, skaffold_schema, practice, dockerfiles)
+    for check in checks:
         try:
             check()
         except Wrong as e:
@@ -122,6 +127,41 @@ def operator_wrong(manifest: Manifest) -> Iterator[str]:
         yield from (f"{name}: {line}" for line in schema_wrong(schema, spec))
     else:
         yield f"{name}: no schema for {version}"
+
+
+def queries() -> None:
+    """All that Prometheus is asked, by alerts, dashboards and scalers, is PromQL of the right types."""
+    asked = [query for path in rendered() for one in manifests(path) for query in queries_of(one)]
+    found = [f"{name}: {wrong}: {query}" for name, query in asked if (wrong := query_wrong(query))]
+    found += ["nobody asks anything"] * (not asked)
+    found += [f"not seen to be broken: {query}" for query in BROKEN_QUERIES if not query_wrong(query)]
+    raise_any(found)
+
+
+def queries_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    name, labels = manifest["metadata"]["name"], manifest["metadata"].get("labels", {})
+    if manifest["kind"] == "PrometheusRule":
+        for group in manifest["spec"]["groups"]:
+            yield from ((rule.get("alert") or rule["record"], str(rule["expr"])) for rule in group["rules"])
+    elif manifest["kind"] == "ScaledObject":
+        for trigger in manifest["spec"]["triggers"]:
+            if "query" in trigger["metadata"]:
+                yield name, trigger["metadata"]["query"]
+    elif manifest["kind"] == "ConfigMap" and "grafana_dashboard" in labels:
+        for text in manifest["data"].values():
+            for panel in json.loads(text)["panels"]:
+                yield from ((panel["title"], target["expr"]) for target in panel.get("targets", ()))
+
+
+def query_wrong(query: str) -> str:
+    """Empty: it is well."""
+    for variable, value in GRAFANA.items():
+        query = query.replace(variable, value)
+    try:
+        promql_parser.parse(query)
+    except ValueError as e:
+        return str(e)
+    return ""
 
 
 def keda_schema() -> Manifest:

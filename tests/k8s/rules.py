@@ -7,7 +7,6 @@ from typing import Any
 from callbot.call_router.settings import Settings as CallRouterSettings
 from callbot.dialog_worker.settings import Settings as DialogWorkerSettings
 from callbot.gateway.app import ROUTES
-from callbot.gateway.media_socket import ADMIT_WITHIN_S, START_WITHIN_S
 from callbot.gateway.settings import Settings as GatewaySettings
 from callbot.runtime.settings import ServiceSettings, is_loopback
 from callbot.stt_worker.settings import Settings as SttWorkerSettings
@@ -27,6 +26,8 @@ NOT_READ = {"NATS_PASSWORD"}
 CLOSING_S = 10
 """From the end of `drain_s` until a process is gone: the last state written, subscriptions ended."""
 LONGEST_CALL_S = 14_400
+INGRESS_LEARNS_WITHIN_S = 5
+"""That a pod goes: its endpoint is taken away, the controller hears of it and reloads."""
 NEVER_FULL = 0.75
 """Above this share of its room there is no time to start another."""
 SLOW_S = {"gateway": 1800, "call-router": 300}
@@ -76,14 +77,14 @@ def nobody_is_killed_while_it_drains(cluster: Cluster) -> Wrong:
 
 
 def a_gateway_goes_after_its_longest_call(cluster: Cluster) -> Wrong:
-    """A stream that has connected is waited for once it is a call."""
+    """And closes its door when nobody is sent there any more."""
     if cluster.name == "local":
         return
     if settings_of(cluster, "gateway").drain_s < LONGEST_CALL_S:
         yield "a gateway that stops would cut a call"
     before = cluster.container("gateway").get("lifecycle", {}).get("preStop", {}).get("sleep", {})
-    if before.get("seconds", 0) <= START_WITHIN_S + ADMIT_WITHIN_S:
-        yield "a gateway stops before the streams that have connected are calls"
+    if before.get("seconds", 0) <= INGRESS_LEARNS_WITHIN_S:
+        yield "a gateway closes its door while the ingress still sends callers there"
 
 
 def probes_ask_the_health_port(cluster: Cluster) -> Wrong:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from callbot.call_router.call_remains import RemainsKept, purge_remains
 from callbot.call_router.database import StoreRejected, StoreUnavailable
 from callbot.call_router.stores import Stores
+from callbot.runtime import tracing
 from callbot.schemas.calls import CallEnded, CallEvent
 from callbot.schemas.memory import CALL_EVENTS
 from callbot.schemas.subjects import CALL_EVENT
@@ -53,9 +55,11 @@ async def unsubscribed(pulling: JetStreamContext.PullSubscription) -> None:
 
 async def _keep(msg: Msg, js: JetStreamContext, stores: Stores) -> None:
     try:
-        event = CallEvent.decode(msg.data)
+        event, began_ns = CallEvent.decode(msg.data), time.time_ns()
         async with asyncio.timeout(WAIT_S):
             await _fold(event, js, stores)
+        if (turn := tracing.place_in(msg.headers)) and turn.turn_id:
+            tracing.record("turn_recorded", began_ns, time.time_ns(), below=turn, kind="consumer")
     except ValidationError:
         # A newer version's, maybe: during a deploy another replica can read it.
         await again_or_never(msg, "an event that cannot be read")

@@ -13,6 +13,7 @@ from callbot.dialog_worker.settings import Settings
 from callbot.dialog_worker.suggestion import Suggestion
 from callbot.dialog_worker.webhook import WebhookOutcome
 from callbot.dialog_worker.webhook_door import WebhookDoor
+from callbot.runtime import tracing
 from callbot.schemas.bots import Suggest
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.dialog import TurnAnswered, TurnOpened, WebhookStatus
@@ -37,12 +38,12 @@ class Answering:
         try:
             await suggestion.wait_complete(ended_at_s + self.settings.suggestion_s - time.monotonic())
             offered = list(suggestion.sentences)
-            outcome = await self.door.ask(
-                brief.webhook,
-                brief.sealed_webhook_secret,
-                _request(brief, turn, " ".join(offered)),
-                user_id=brief.user_id,
-            )
+            request = _request(brief, turn, " ".join(offered))
+            with tracing.span("webhook") as facts:
+                outcome = await self.door.ask(
+                    brief.webhook, brief.sealed_webhook_secret, request, user_id=brief.user_id
+                )
+                facts |= {"status": outcome.status.value, "http_status": outcome.http_status}
             if outcome.answer is not None:
                 return _from_webhook(brief, turn, outcome, outcome.answer, offered, thought)
             left_s = ended_at_s + self.settings.turn_s - time.monotonic()
@@ -50,6 +51,7 @@ class Answering:
             return _from_suggestion(turn, outcome, thought)
         finally:
             await suggestion.stop()
+            suggestion.trace(thought.speculation, thought.won_ms)
 
     def suggest(
         self,

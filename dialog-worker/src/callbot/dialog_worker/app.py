@@ -8,9 +8,11 @@ from callbot.dialog_worker.answering import Answering, nothing_to_say
 from callbot.dialog_worker.foreseeing import Foreseeing, Thought
 from callbot.dialog_worker.language_model import TokensUsed
 from callbot.dialog_worker.suggestion import Suggestion
+from callbot.runtime import tracing
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
 from callbot.runtime.lease import Lease
+from callbot.runtime.telemetry import about
 from callbot.schemas.bots import Suggest
 from callbot.schemas.dialog import (
     PrepareSentence,
@@ -130,9 +132,10 @@ class Mind:
         def prepare(sentence: str) -> None:
             self._prepare(PrepareSentence(number=number, text=sentence))
 
-        return self._answering.suggest(
-            self._lease.brief, history, user_text, on_first=prepare, tell_used=self._count
-        )
+        with about(turn_id=f"{self._lease.call_id}.{number}"):
+            return self._answering.suggest(
+                self._lease.brief, history, user_text, on_first=prepare, tell_used=self._count
+            )
 
     def _prepare(self, sentence: PrepareSentence) -> None:
         """The mouth keeps one sentence: what it was told last need not be told again."""
@@ -167,12 +170,18 @@ class Mind:
             )
 
     async def _think(self, turn: TurnOpened, thought: Thought) -> None:
-        answered = await self._answered(turn, thought)
+        with about(turn_id=turn.turn_id), tracing.span("answer", elapsed_ms=turn.elapsed_ms) as facts:
+            answered = await self._answered(turn, thought)
+            facts |= {"source": answered.source, "sentences": len(answered.sentences)}
+            await self._tell_answer(turn, answered)
+
+    async def _tell_answer(self, turn: TurnOpened, answered: TurnAnswered) -> None:
         well = answered.webhook_status in (WebhookStatus.OK, WebhookStatus.NOT_CALLED)
         log.log(
             logging.INFO if well else logging.WARNING,
             "turn answered",
             extra={
+                "call_id": self._lease.call_id,
                 "turn_id": turn.turn_id,
                 "source": answered.source,
                 "webhook": answered.webhook_status.value,
@@ -190,5 +199,6 @@ class Mind:
         try:
             return await self._answering.answer(self._lease.brief, turn, thought)
         except Exception as e:
-            log.exception("a turn could not be answered", extra={"turn_id": turn.turn_id})
+            ids = {"call_id": self._lease.call_id, "turn_id": turn.turn_id}
+            log.exception("a turn could not be answered", extra=ids)
             return nothing_to_say(turn, f"internal: {type(e).__name__}")

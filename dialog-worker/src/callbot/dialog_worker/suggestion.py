@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from callbot.dialog_worker.language_model import TRUNCATED, Anew
 from callbot.dialog_worker.sentences import SentenceCutter
+from callbot.runtime import tracing
 from callbot.runtime.errors import ProviderError
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Suggestion:
         self._cutter = SentenceCutter(language=language)
         self._max_sentences = max_sentences
         self._began = time.perf_counter()
+        self._began_ns = time.time_ns()
         self._begun = asyncio.Event()
         self._complete = asyncio.Event()
         self._task = asyncio.create_task(self._run(pieces)) if pieces else None
@@ -70,6 +72,24 @@ class Suggestion:
         self.cancel()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def trace(self, speculation: str, won_ms: float) -> None:
+        """The run as stages of the turn that it was for, once it is over."""
+        if self._task is None or not tracing.is_on():
+            return
+        began_ns, ended_ms = self._began_ns, self._ms() if self.ms is None else self.ms
+        run = tracing.record(
+            "llm",
+            began_ns,
+            began_ns + ended_ms * 1e6,
+            failed=bool(self.error),
+            complete=self.ms is not None,
+            speculation=speculation,
+            won_ms=won_ms,
+            sentences=len(self.sentences),
+        )
+        if run is not None and self.first_token_ms is not None:
+            tracing.record("llm_first_token", began_ns, began_ns + self.first_token_ms * 1e6, below=run)
 
     async def _run(self, pieces: AsyncGenerator[str | Anew]) -> None:
         try:

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
+from callbot.gateway.call_metrics import ENDED, count
 from callbot.gateway.memory import EventLog, Journals, JournalWriter
+from callbot.gateway.turn_trace import trace_call
 from callbot.gateway.turns import Turns
 from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.calls import (
@@ -57,6 +59,7 @@ class CallMemory:
     def tell(self, fact: CallFact) -> None:
         self._events.add(self._brief, self._events_told, fact)
         self._events_told += 1
+        count(fact, self._brief.call_id)
 
     def began(self) -> None:
         """A stream of the call has begun. That its voice does not work here is told with the first one."""
@@ -71,7 +74,11 @@ class CallMemory:
             self.tell(MediaFlowed(stream_token_id=self._brief.stream_token_id))
 
     def ended(self, reason: EndReason) -> None:
-        self.tell(CallEnded(reason=reason, duration_ms=round(self.call_ms)))
+        """The stream has; after `line_lost` the call may go on in another one."""
+        ENDED.of(reason).inc()
+        if reason != "line_lost":
+            self.tell(CallEnded(reason=reason, duration_ms=round(self.call_ms)))
+            trace_call(self._brief.call_id, self._began_at.timestamp(), reason)
 
     def save(self, turns: Turns, state: CallState, pending: tuple[Action, str | None]) -> None:
         action, transfer_to = pending

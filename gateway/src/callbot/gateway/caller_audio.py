@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
+from callbot.gateway.call_metrics import FRAMES
 from callbot.schemas.audio import FRAME_BYTES, FRAME_MS
 
 KEEP_FRAMES = 30_000 // FRAME_MS
@@ -35,6 +36,7 @@ class CallerFrames:
             self.next_seq += 1
             self._kept.append(frame)
             frames.append(frame)
+        FRAMES.value += len(frames)
         return frames
 
     def settle(self, keep_from_seq: int) -> None:

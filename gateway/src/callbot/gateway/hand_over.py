@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from callbot.gateway.call_metrics import FRAMES_AGAIN
 from callbot.gateway.caller_audio import CallerFrames
 from callbot.gateway.conversation import Conversation
 from callbot.gateway.seating import Beats, Seating
+from callbot.runtime import tracing
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, NoResponders, Silent
 from callbot.schemas.audio import FRAME_MS, CallerAudio
@@ -156,6 +158,7 @@ class HandOver:
 
     def ears_miss(self, from_seq: int) -> None:
         """Frames were lost on the way, as when the broker is killed: they are sent again."""
+        FRAMES_AGAIN.inc(max(0, self._next_seq - from_seq))
         self._next_seq = min(self._next_seq, from_seq)
         self._spawn(self.feed_ears())
 
@@ -194,9 +197,10 @@ class HandOver:
             if opened is None:
                 return
             try:
-                receipt = await self._bus.ask(
-                    TURN_OPENED, opened, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
-                )
+                with tracing.about(opened.turn_id):
+                    receipt = await self._bus.ask(
+                        TURN_OPENED, opened, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
+                    )
             except NoResponders:
                 self.seating.unreachable(Role.MIND, epoch, "nobody listens")
                 return
@@ -256,9 +260,10 @@ class HandOver:
         self._conversation.speech.asked(sentence)
         message = SaySentence(epoch=epoch, turn=sentence.turn, sentence=sentence.number, text=sentence.text)
         try:
-            receipt = await self._bus.ask(
-                SAY_SENTENCE, message, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
-            )
+            with tracing.about(f"{self._call_id}.{sentence.turn}"):
+                receipt = await self._bus.ask(
+                    SAY_SENTENCE, message, timeout_s=RECEIPT_WITHIN_S, call_id=self._call_id
+                )
         except NoResponders:
             self.seating.unreachable(Role.MOUTH, epoch, "nobody listens")
             return False

@@ -7,7 +7,9 @@ from callbot.gateway.dead_air import DeadAir
 from callbot.gateway.hand_over import HandOver
 from callbot.gateway.seating import Clock
 from callbot.gateway.speculation import Foreseen, Speculation
+from callbot.runtime import tracing
 from callbot.runtime.bus import Bus, Listening
+from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.message import Receipt
 from callbot.schemas.seats import Role
 from callbot.schemas.speech import (
@@ -135,7 +137,8 @@ class Hearing:
         eager_ms = now_ms - self._frames.arrived_at_ms(eager.speech_ended_at_ms, now_ms)
         turn = Foreseen(eager.from_seq, turns.next_number, eager.text, round(eager_ms, 1))
         if self._speculation.foresee(turn):
-            self._hand_over.foresee(turns.foresee(epoch, eager.text, self._talk.speech.heard()))
+            with tracing.about(turns.next_id):
+                self._hand_over.foresee(turns.foresee(epoch, eager.text, self._talk.speech.heard()))
 
     def _on_resumed(self, resumed: TurnResumed) -> None:
         if not self._ignores(resumed.epoch):
@@ -154,8 +157,10 @@ class Hearing:
             self._withdraw(ended.from_seq)
             self._talk.follow(step)
         elif self._talk.greeting_is_protected:
+            tracing.join(self._talk.turns.next_id)
             self._held.append((ended, spoken_until_ms))
         else:
+            tracing.join(self._talk.turns.next_id)
             self._open(ended, spoken_until_ms)
         return Receipt()
 
@@ -175,6 +180,7 @@ class Hearing:
         turn = self._talk.open_turn("speech", ended.text, spoken_until_ms)
         turn.endpointing_ms = float(ended.ended_at_ms - ended.speech_ended_at_ms)
         turn.stt_ms = ended.stt_ms
+        turn.spoken_from_ms = spoken_until_ms - (ended.speech_ended_at_ms - ended.from_seq * FRAME_MS)
         turn.eager_ms = self.turn_opened(turn.number)
         if ended.error:
             self._talk.apologise("ears", ended.error)

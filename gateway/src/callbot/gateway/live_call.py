@@ -151,7 +151,7 @@ class LiveCall:
         if self._recording:
             # Who reads of the end finds the recording in its stream.
             await self._recording.finish()
-        if self._over and self._over != "line_lost":
+        if self._over:
             self._memory.ended(self._over)
         if not self._overtaken and not await self._memory.settled(STATE_WRITTEN_WITHIN_S):
             log.error("the last state is not written", extra={"call_id": self.brief.call_id})

@@ -10,9 +10,11 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
+from callbot.gateway.call_metrics import EVENTS_LOST, EVENTS_WAITING
+from callbot.runtime import tracing
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError, TimedOut
-from callbot.schemas.calls import CallBrief, CallEvent, CallFact, CallJournal
+from callbot.schemas.calls import CallBrief, CallEvent, CallFact, CallJournal, TurnDone
 from callbot.schemas.memory import CALLS
 from callbot.schemas.subjects import CALL_EVENT
 
@@ -141,6 +143,7 @@ class EventLog:
         self._added = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        EVENTS_WAITING.set_function(lambda: len(self._waiting))
 
     def add(self, brief: CallBrief, number: int, fact: CallFact) -> None:
         event = CallEvent(
@@ -154,9 +157,11 @@ class EventLog:
         )
         if self._waiting_of[brief.call_id] >= EVENTS_OF_A_CALL_KEPT:
             # A call that makes more than can be stored loses its own events, not those of others.
+            EVENTS_LOST.inc()
             log.error("event dropped, the call makes too many", extra={"call_id": brief.call_id})
             return
         if len(self._waiting) >= EVENTS_KEPT:
+            EVENTS_LOST.inc()
             log.error("event dropped, too many wait", extra={"call_id": self._waiting[0].call_id})
             self._forget_first()
         self._waiting.append(event)
@@ -168,6 +173,7 @@ class EventLog:
         try:
             await asyncio.wait_for(self._empty.wait(), within_s)
         except TimeoutError:
+            EVENTS_LOST.inc(len(self._waiting))
             log.error("events lost at the stop", extra={"events": len(self._waiting)})
 
     async def run(self) -> None:
@@ -181,13 +187,14 @@ class EventLog:
 
     async def _store(self, event: CallEvent) -> None:
         try:
-            await self._bus.remember(
-                CALL_EVENT,
-                event,
-                message_id=event.event_id,
-                timeout_s=WRITE_WITHIN_S,
-                call_id=event.call_id,
-            )
+            with tracing.about(_about(event)):
+                await self._bus.remember(
+                    CALL_EVENT,
+                    event,
+                    message_id=event.event_id,
+                    timeout_s=WRITE_WITHIN_S,
+                    call_id=event.call_id,
+                )
         except BusError as e:
             log.warning("event not stored yet", extra={"call_id": event.call_id, "reason": str(e)})
             await asyncio.sleep(RETRY_AFTER_S)
@@ -200,3 +207,9 @@ class EventLog:
         self._waiting_of[first.call_id] -= 1
         if not self._waiting_of[first.call_id]:
             del self._waiting_of[first.call_id]
+
+
+def _about(event: CallEvent) -> str:
+    """The turn or the call that it is told of."""
+    fact = event.fact
+    return f"{event.call_id}.{fact.turn.number}" if isinstance(fact, TurnDone) else event.call_id

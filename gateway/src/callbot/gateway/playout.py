@@ -10,6 +10,7 @@ and `clear`, so that the clock is right at both ends.
 from dataclasses import dataclass, field
 from math import inf
 
+from callbot.gateway.call_metrics import TORN
 from callbot.schemas.audio import BYTES_PER_MS, BotAudio
 
 LEAD_MS = 600
@@ -268,6 +269,8 @@ class Playout:
         if self.first_audio_at_ms is None and not sentence.aside:
             self.first_audio_at_ms = now_ms
         starts_at_ms = max(self._buffer_ends_at_ms, now_ms)
+        if sentence.sent and starts_at_ms > self._buffer_ends_at_ms:
+            TORN.observe((starts_at_ms - self._buffer_ends_at_ms) / 1000)
         sentence.played.append((starts_at_ms, size))
         sentence.sent += size
         self._buffer_ends_at_ms = starts_at_ms + size / BYTES_PER_MS

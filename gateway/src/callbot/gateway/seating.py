@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from callbot.gateway.call_metrics import SEATS_LOST
 from callbot.gateway.seats import ACCEPT_WITHIN_MS, Drop, Effect, FallBack, Install, Offer, Seat
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
@@ -91,6 +92,7 @@ class Seating:
             holder = seat.holder
             effects = seat.tick(now_ms)
             if holder is not None and seat.holder is None:
+                SEATS_LOST.of(seat.role.value, "no beats").inc()
                 log.warning(
                     "seat lost",
                     extra=self._facts(seat.role, worker_id=holder.worker_id, reason="no beats"),
@@ -115,6 +117,7 @@ class Seating:
     def unreachable(self, role: Role, epoch: int, reason: str, *, blameless: bool = False) -> None:
         seat = self.seats[role]
         if seat.is_current(epoch):
+            SEATS_LOST.of(role.value, reason).inc()
             log.warning("seat lost", extra=self._facts(role, epoch=epoch, reason=reason))
             self._owner.lost(role, epoch)
             self._do(seat, seat.unreachable(epoch, self.clock(), blameless=blameless))

@@ -1,12 +1,18 @@
-"""What the clock says of one call: verdicts of the watchdog carried out, silence filled."""
+"""What the clock says of one call: verdicts of the watchdog carried out, silence filled, and counted."""
+
+import logging
 
 from callbot.gateway.call_memory import CallMemory
+from callbot.gateway.call_metrics import SILENCES
 from callbot.gateway.conversation import Conversation
 from callbot.gateway.dead_air import Air, DeadAir, Waiting
 from callbot.gateway.hand_over import HandOver
 from callbot.gateway.hearing import Hearing
+from callbot.gateway.silence import Owed, Silence
 from callbot.gateway.watchdog import Watch, judge
 from callbot.schemas.calls import CallBrief
+
+log = logging.getLogger(__name__)
 
 
 class Supervision:
@@ -25,9 +31,12 @@ class Supervision:
         self._hand_over = hand_over
         self._dead_air = dead_air
         self._memory = memory
+        self._call_id = brief.call_id
+        self._silence = Silence()
 
     def tick(self, now_ms: float, last_media_at_ms: float, *, deaf: bool, typing: bool) -> bool:
         """`deaf`: the caller cannot be heard at the moment. False: the line is gone."""
+        self._count_silence(now_ms, caller_busy=typing or self._hearing.sounds)
         call_ms = self._memory.call_ms
         match judge(self._watch(last_media_at_ms, call_ms), now_ms):
             case "no_answer":
@@ -44,6 +53,19 @@ class Supervision:
                 deaf = deaf or self._hand_over.ears_gone_since_ms is not None
                 self._break_silence(now_ms, call_ms, caller_busy=deaf or typing or self._hearing.sounds)
         return True
+
+    def _count_silence(self, now_ms: float, *, caller_busy: bool) -> None:
+        """Whatever the reason is, and whether or not the caller can be heard."""
+        turn, playout = self._talk.turns.current, self._talk.playout
+        owed = None
+        sounds = caller_busy or playout.paused or playout.is_audible(now_ms)
+        if turn is not None and not sounds and (turn.thinking or playout.unconfirmed()):
+            owed = Owed(turn.speech_ended_at_ms, playout.audible_until_ms)
+        since = self._silence.too_long(owed, now_ms)
+        if turn is not None and since is not None:
+            SILENCES.of(since).inc()
+            facts = {"call_id": self._call_id, "turn_id": turn.turn_id, "since": since}
+            log.warning("the caller hears nothing", extra=facts)
 
     def _watch(self, last_media_at_ms: float, call_ms: float) -> Watch:
         turn = self._talk.turns.current

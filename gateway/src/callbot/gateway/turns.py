@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from callbot.gateway.turn_trace import trace_turn
 from callbot.schemas.dialog import TurnAnswered, TurnForeseen, TurnOpened
 from callbot.schemas.turn_record import StageTimes, TurnRecord
 from callbot.schemas.webhook import Action, HistoryEntry
@@ -41,6 +42,8 @@ class Turn:
     """When the first audio of it was here."""
     prepared: bool = False
     first_audio_at_ms: float | None = None
+    spoken_from_ms: float | None = None
+    """When the caller began to speak; a little before their first voice."""
     fillers: int = 0
     pauses: int = 0
     interrupted: bool = False
@@ -70,6 +73,11 @@ class Turns:
         self._call_id = call_id
         self.next_number = next_number
 
+    @property
+    def next_id(self) -> str:
+        """Of the turn that is opened next."""
+        return f"{self._call_id}.{self.next_number}"
+
     def last_bot_words(self) -> str:
         """What the bot said last; empty when it has not spoken."""
         return next((h.content for h in reversed(self.history) if h.role == "bot"), "")
@@ -81,7 +89,7 @@ class Turns:
         user_text = user_text[:LONGEST_TEXT]
         turn = Turn(
             number=self.next_number,
-            turn_id=f"{self._call_id}.{self.next_number}",
+            turn_id=self.next_id,
             input=kind,
             user_text=user_text,
             speech_ended_at_ms=now_ms if speech_ended_at_ms is None else speech_ended_at_ms,
@@ -148,6 +156,7 @@ class Turns:
         if turn is None:
             return None
         self.history = _after(self.history, turn, heard)
+        trace_turn(turn)
         return _record(turn, heard)
 
 

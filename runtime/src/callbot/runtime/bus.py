@@ -16,9 +16,10 @@ from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
+from callbot.runtime import tracing
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
 from callbot.runtime.link_watch import LinkWatch
-from callbot.schemas.audio import MalformedAudio
+from callbot.schemas.audio import BotAudio, CallerAudio, MalformedAudio
 from callbot.schemas.memory import Bucket
 from callbot.schemas.message import Refusal, Wire
 from callbot.schemas.subjects import SERVICES, Question, Subject
@@ -33,6 +34,7 @@ LONG_QUESTION_S = 3.0
 FINISH_WITHIN_S = 1.0
 PENDING_MESSAGES = 4096
 """A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
+UNTRACED: frozenset[type[Any]] = frozenset({CallerAudio, BotAudio})  # Too many to carry headers.
 LINK_ERRORS = (NatsError, ConnectionError)
 """nats-py lets the socket's own error through when a link breaks while it is written to."""
 
@@ -78,7 +80,8 @@ class Bus:
         """At most once. Raises NotAllowed, TimedOut (the connection is away and its buffer full)."""
         self._check(row, speaks=True)
         try:
-            await self._client.publish(row.of(**ids), message.encode())
+            headers = None if row.message in UNTRACED else tracing.headers()
+            await self._client.publish(row.of(**ids), message.encode(), headers=headers)
         except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: {e}") from e
 
@@ -90,11 +93,13 @@ class Bus:
             if timeout_s > LONG_QUESTION_S:
                 # A server that stands still would be noticed only by its pings, seconds later.
                 await self._client.flush(timeout=1)
-            reply = await self._client.request(row.of(**ids), message.encode(), timeout=timeout_s)
+            to, headers = row.of(**ids), tracing.headers()
+            reply = await self._client.request(to, message.encode(), timeout=timeout_s, headers=headers)
         except NoRespondersError as e:
             raise NoResponders(row.name) from e
         except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: no answer in {timeout_s} s") from e
+        tracing.answered(reply.headers)
         if reply.headers and REFUSED_HEADER in reply.headers:
             refusal = Refusal.decode(reply.data)
             raise Refused(refusal.code, refusal.message, refusal.details)
@@ -127,7 +132,8 @@ class Bus:
 
         async def respond(message: M, msg: Msg) -> None:
             try:
-                await msg.respond((await on(message)).encode())
+                answer = (await on(message)).encode()
+                await self._client.publish(msg.reply, answer, headers=tracing.headers())
             except Silent:
                 return
             except Refused as e:
@@ -181,10 +187,10 @@ class Bus:
         """Into the stream that holds this subject, once by its id. Raises TimedOut when it is not stored."""
         self._check(row, speaks=True)
         self.require_link()
+        headers = {"Nats-Msg-Id": message_id, **(tracing.headers() or {})}
         try:
-            await self.jetstream(timeout_s).publish(
-                row.of(**ids), message.encode(), timeout=timeout_s, headers={"Nats-Msg-Id": message_id}
-            )
+            js = self.jetstream(timeout_s)
+            await js.publish(row.of(**ids), message.encode(), timeout=timeout_s, headers=headers)
         except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: not stored: {type(e).__name__}") from e
 
@@ -217,6 +223,7 @@ class Bus:
     async def _subscribe(
         self, row: Subject[Any], deliver: Callable[[Msg], Awaitable[None]], queue: str, ids: dict[str, str]
     ) -> Listening:
+        deliver = deliver if row.message in UNTRACED else tracing.restoring(deliver)
         return await self._listen(row.name, row.of(**ids) if ids else row.wildcard, deliver, queue)
 
     async def _listen(
@@ -270,6 +277,7 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
                 reconnected_cb=watch.on_reconnect,
                 closed_cb=watch.on_close,
             )
+            watch.follow(client)
     except (TimeoutError, OSError, NatsError) as e:
         raise SettingsError("NATS does not answer at NATS_URL") from e
     try:

@@ -13,6 +13,7 @@ from typing import Final, Generic, Literal, TypeVar
 from callbot.runtime.attempt import Ended, Running, closed
 from callbot.runtime.errors import ProviderError
 from callbot.runtime.guard import Guard
+from callbot.runtime.provider_metrics import count_attempt
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -161,11 +162,15 @@ class _Race(Generic[P, R]):
         self._waiting = deque(links)
         self._begin = begin
         self._hedge = hedge
-        self._told = told
+        self._tell = told
         self._skipped: list[Link[P]] = []
         self._errors: list[tuple[str, ProviderError]] = []
         self._trying: list[_Try[P, R]] = []
         self._begun: list[Running[R]] = []
+
+    def _told(self, attempt: Attempt) -> None:
+        count_attempt(attempt.provider, attempt.outcome, attempt.error_code, attempt.first_ms)
+        self._tell(attempt)
 
     async def winner(self) -> _Try[P, R] | None:
         """None: all have ended without a result. Raises ProviderError when nobody answered."""

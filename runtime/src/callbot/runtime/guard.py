@@ -7,8 +7,14 @@ from typing import Protocol
 
 from callbot.runtime.breaker import Breaker
 from callbot.runtime.errors import ProviderError
+from callbot.runtime.metrics import METRICS
 
 log = logging.getLogger(__name__)
+LEFT_ALONE = METRICS.gauge(
+    "callbot_provider_left_alone",
+    "1 while this worker leaves the provider alone, because it has failed.",
+    "provider",
+)
 
 
 class Guard(Protocol):
@@ -48,6 +54,11 @@ class LocalGuard:
         self.provider = provider
         self.breaker = breaker or Breaker()
         self._now = now
+        LEFT_ALONE.of(provider).set_function(lambda: int(self.is_left_alone))
+
+    @property
+    def is_left_alone(self) -> bool:
+        return self.breaker.state != "closed" and self._now() < self.breaker.until
 
     async def admits(self) -> bool:
         return self.breaker.may_try(self._now())

@@ -2,7 +2,23 @@
 
 import asyncio
 import logging
+from typing import Final
 
+from nats.aio.client import Client
+
+from callbot.runtime.metrics import METRICS
+
+DISCONNECTS: Final = METRICS.counter(
+    "callbot_bus_disconnects_total", "How often the link to NATS was lost."
+).of()
+ERRORS: Final = METRICS.counter(
+    "callbot_bus_errors_total",
+    "What nats-py complains of, by its kind; SlowConsumerError: messages were lost.",
+    "error",
+).known(["SlowConsumerError"])
+PENDING: Final = METRICS.gauge(
+    "callbot_bus_pending_bytes", "What waits in this process to be sent to NATS."
+).of()
 log = logging.getLogger("callbot.runtime.bus")
 
 
@@ -16,7 +32,11 @@ class LinkWatch:
         self._user = asyncio.current_task()
         self._said = ""
 
+    def follow(self, client: Client) -> None:
+        PENDING.set_function(lambda: client.pending_data_size)
+
     async def on_error(self, error: Exception) -> None:
+        ERRORS.of(type(error).__name__).inc()
         told = f"{type(error).__name__}: {error}"
         if told != self._said and not self.closing:
             self._said = told
@@ -24,6 +44,7 @@ class LinkWatch:
 
     async def on_disconnect(self) -> None:
         if not self.closing:
+            DISCONNECTS.inc()
             log.warning("the bus is away")
 
     async def on_close(self) -> None:

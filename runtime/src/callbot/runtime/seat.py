@@ -13,6 +13,8 @@ from typing import Protocol, Self, TypeVar
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError, Silent
 from callbot.runtime.lease import Lease
+from callbot.runtime.metrics import METRICS
+from callbot.runtime.telemetry import about
 from callbot.runtime.usage import WorkerUsage
 from callbot.schemas.message import Wire
 from callbot.schemas.seats import (
@@ -30,6 +32,8 @@ from callbot.schemas.usage import Used
 M = TypeVar("M", bound=Wire)
 log = logging.getLogger(__name__)
 
+SEATS_HELD = METRICS.gauge("callbot_seats_held", "Seats of calls that this worker holds.", "role")
+SEATS_ROOM = METRICS.gauge("callbot_seats_room", "Seats that this worker may hold; 0 once it leaves.", "role")
 BEAT_S = 0.15
 OPEN_WITHIN_S = 1.0
 RENEW_AFTER_S = 30.0
@@ -101,6 +105,8 @@ class SeatHolder:
         self._empty = asyncio.Event()
         self._empty.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        SEATS_HELD.of(role.value).set_function(lambda: self.live_calls)
+        SEATS_ROOM.of(role.value).set_function(lambda: 0 if self._leaving else room)
 
     @property
     def live_calls(self) -> int:
@@ -159,7 +165,8 @@ class SeatHolder:
             raise Silent
         self._opening.add(offer.call_id)
         try:
-            await self._open(offer)
+            with about(call_id=offer.call_id):
+                await self._open(offer)
         finally:
             self._opening.discard(offer.call_id)
         if len(self._held) >= self._room:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from callbot.runtime import tracing
 from callbot.runtime.errors import CallbotError
 from callbot.runtime.settings import ServiceSettings, wrong_settings
 from callbot.runtime.telemetry import set_up_logs
@@ -29,6 +32,9 @@ async def stop_requested() -> None:
 
 def run(serve: Callable[[S], Coroutine[None, None, None]], settings_type: type[S], service: str) -> None:
     """Run a service until it stops. A wrong setting is one sentence and exit code 1."""
+    # onnxruntime is imported later, and by child processes. Told nothing, it writes down an id of this
+    # machine and reports to Microsoft what it does (its Privacy.md).
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")
     try:
         settings = settings_type()
     except ValidationError as e:
@@ -40,11 +46,28 @@ def run(serve: Callable[[S], Coroutine[None, None, None]], settings_type: type[S
         show_pii=settings.log_pii,
     )
     try:
-        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+        with traces(settings, service), asyncio.Runner(loop_factory=_event_loop()) as runner:
             runner.run(serve(settings))
     except CallbotError as e:
         log.error("cannot run", extra={"reason": str(e)})
         sys.exit(f"{service}: {e}")
+
+
+@contextmanager
+def traces(settings: ServiceSettings, service: str) -> Iterator[None]:
+    """Of the calls while the block runs, where a collector is named; the SDK is imported only then."""
+    if not settings.traces_url or not settings.traces_sample:
+        yield
+        return
+    from callbot.runtime.trace_export import Exported
+
+    exported = Exported(settings, service)
+    tracing.switch(exported)
+    try:
+        yield
+    finally:
+        tracing.switch(None)
+        exported.close()
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:

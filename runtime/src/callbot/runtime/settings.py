@@ -54,6 +54,25 @@ class ServiceSettings(BaseSettings):
     """This process, among its replicas and over its restarts."""
     drain_s: float = Field(4.0, ge=0)
     """How long a stopping service may finish what it has."""
+    otlp_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """A collector that takes OTLP/HTTP, as `http://collector:4318`. Empty: no traces."""
+    otlp_traces_endpoint: str = Field("", validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """The whole URL for traces, where it is not `/v1/traces` of the other."""
+    traces_sample: float = Field(1.0, ge=0, le=1)
+    """The share of calls that are traced; the same in every service."""
+
+    @field_validator("otlp_endpoint", "otlp_traces_endpoint")
+    @classmethod
+    def _is_a_collector(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError("must be an absolute http or https URL")
+        return url
+
+    @property
+    def traces_url(self) -> str:
+        """Empty: no traces."""
+        base = self.otlp_endpoint.rstrip("/")
+        return self.otlp_traces_endpoint or (base and f"{base}/v1/traces")
 
 
 class ProviderOptions(BaseSettings):

@@ -4,12 +4,30 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, TextIO
 
 import orjson
 
+from callbot.runtime import tracing
+
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 REDACTED = "…"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_about: ContextVar[Mapping[str, str]] = ContextVar("callbot_log_about", default=_NOTHING)
+
+
+@contextmanager
+def about(**ids: str) -> Iterator[None]:
+    """Every line of the block, and of the tasks and subscriptions that begin in it, has these too."""
+    token = _about.set({**_about.get(), **ids})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def facts_of(record: logging.LogRecord, *, show_pii: bool) -> dict[str, Any]:
@@ -37,6 +55,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "message": record.getMessage(),
+            **_about.get(),
+            **tracing.facts_for_logs(),
             **facts_of(record, show_pii=self._show_pii),
         }
         if record.exc_info:

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from callbot.runtime import tracing
 from callbot.runtime.lease import Lease
 from callbot.schemas.audio import FRAME_MS
 from callbot.schemas.speech import SpeechVerdict, TurnEnded
 from callbot.schemas.subjects import TURN_ENDED
 from callbot.stt_worker.end_of_turn import Ended
+from callbot.stt_worker.turn_trace import trace_hearing
 from callbot.stt_worker.words import is_backchannel, wants_the_floor
 
 REAL_SPEECH_MS: Final = 600
@@ -25,6 +28,7 @@ class Decoded:
     error: str = ""
     doubted: bool = False
     """The recogniser hardly believes it."""
+    at_ns: int = field(default_factory=time.time_ns, compare=False)
 
     def is_no_interruption(self, language: str) -> bool:
         return is_backchannel(self.text, language) or (
@@ -37,6 +41,8 @@ class Turn:
     ended: Ended
     decoding: asyncio.Task[Decoded]
     waited_for: str
+    at_ns: int = field(default_factory=time.time_ns, compare=False)
+    """When it was judged to be over."""
 
 
 class TurnReports:
@@ -102,7 +108,10 @@ class TurnReports:
         )
         facts = {"call_id": self._lease.call_id, "stt_ms": report.stt_ms, "error": report.error}
         log.info("turn ended", extra={**facts, "waited_for": turn.waited_for, "pii.text": report.text})
-        if not await self._lease.report(TURN_ENDED, report) and not self._lease.over:
+        with tracing.hearing_answers() as told:
+            accepted = await self._lease.report(TURN_ENDED, report)
+        trace_hearing(turn, decoded, told.place)
+        if not accepted and not self._lease.over:
             log.error("a turn was lost", extra={"call_id": self._lease.call_id})
 
 

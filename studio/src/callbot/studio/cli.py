@@ -146,6 +146,24 @@ def demo(
     raise typer.Exit(asyncio.run(run_demo(out, webhook)))
 
 
+@app.command()
+def trace(
+    out: Annotated[Path, typer.Option(help="The picture, as SVG.")] = Path("build/turn-trace.svg"),
+    say: Annotated[list[str] | None, typer.Option(help="Repeatable; the last one's turn is drawn.")] = None,
+    llm_tokens: Annotated[
+        int, typer.Option(min=0, help="A model of set pace, as in bench latency, with so many tokens.")
+    ] = 0,
+    scripted: Annotated[bool, typer.Option("--scripted", help="Without models: text as audio.")] = False,
+) -> None:
+    """A call on this machine, and where the time of its last turn went, over all services."""
+    from callbot.studio.trace.command import draw
+    from callbot.studio.up.scripted_llm import Pace
+
+    texts = say or ["I'd like to book a table for four, please.", "Tomorrow at seven in the evening."]
+    pace = Pace(first_token_ms=200, tokens_per_s=60, tokens=llm_tokens) if llm_tokens else None
+    raise typer.Exit(draw(out, texts, scripted=scripted, llm=pace))
+
+
 @app.command(
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -31,6 +32,9 @@ class Prepared:
         self._error: Exception | None = None
         self._news = asyncio.Event()
         self._claimed = asyncio.Event()
+        self.began_ns = time.time_ns()
+        self.audible_ns: int | None = None
+        """When there was the first audio of it."""
         self.synthesis = asyncio.create_task(self._synthesise(speak))
 
     @property
@@ -70,6 +74,7 @@ class Prepared:
         try:
             async with aclosing(speak(self.text, self._urgency)) as chunks:
                 async for chunk in chunks:
+                    self.audible_ns = self.audible_ns or time.time_ns()
                     self._chunks.append(chunk)
                     self._news.set()
                     size += len(chunk)

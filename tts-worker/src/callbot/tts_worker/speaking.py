@@ -9,9 +9,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from callbot.runtime import tracing
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import CallbotError, ProviderError, Silent
 from callbot.runtime.lease import Lease
+from callbot.runtime.telemetry import about
 from callbot.schemas.audio import SAMPLE_RATE_HZ, BotAudio
 from callbot.schemas.dialog import PrepareSentence, SaySentence, SentenceFailed, TurnCancelled
 from callbot.schemas.message import Receipt
@@ -79,6 +81,17 @@ class Sentence:
     text: str
     """Without the white space that nobody hears."""
     prepared: Prepared | None
+    place: tracing.Place | None = None
+    """In the trace of its turn."""
+
+    def trace_first_audio(self, asked_ns: int) -> None:
+        """From the beginning of its synthesis, which may be before it was asked for."""
+        began_ns, audible_ns, used = asked_ns, time.time_ns(), False
+        if (prepared := self.prepared) and prepared.audible_ns and not prepared.failed:
+            began_ns, audible_ns, used = prepared.began_ns, prepared.audible_ns, True
+        number = self.asked.sentence
+        with tracing.at(self.place):
+            tracing.record("tts_first_audio", began_ns, audible_ns, sentence=number, prepared=used)
 
 
 class Mouth:
@@ -135,7 +148,8 @@ class Mouth:
         if asked.turn > self._cancelled_up_to and key not in self._taken:
             self._taken.add(key)
             text = _spoken(asked.text)
-            self._waiting.append(Sentence(asked, text, self._preparing.claim(asked.turn, text)))
+            prepared = self._preparing.claim(asked.turn, text)
+            self._waiting.append(Sentence(asked, text, prepared, tracing.current()))
             self._arrived.set()
         return Receipt()
 
@@ -172,7 +186,8 @@ class Mouth:
                 self._voice.next_answer()
             try:
                 await _pause(self._ahead.sentence_wait_s())
-                total = await self._say(sentence)
+                with about(turn_id=f"{self._lease.call_id}.{sentence.asked.turn}"):
+                    total = await self._say(sentence)
                 await self._send(sentence.asked, total, b"", total=total)
                 self._ahead.sentence_ended()
             except Exception as e:
@@ -190,9 +205,11 @@ class Mouth:
         offset = 0
         if not sentence.text:
             return 0
-        was_ready = sentence.prepared is not None and sentence.prepared.begun
+        was_ready, asked_ns = sentence.prepared is not None and sentence.prepared.begun, time.time_ns()
         async with aclosing(chunks_of(sentence.text, sentence.prepared, self._voice.speak)) as chunks:
             async for chunk in chunks:
+                if chunk and offset == 0 and sentence.place is not None:
+                    sentence.trace_first_audio(asked_ns)
                 for at in range(0, len(chunk), MAX_PAYLOAD_BYTES):
                     await _pause(self._ahead.audio_wait_s())
                     payload = chunk[at : at + MAX_PAYLOAD_BYTES]

@@ -70,7 +70,7 @@ async def measure(plan: LatencyPlan, out: Path, *, resume: bool) -> int:
     results = Results(out, plan.settings(), resume=resume)
     options = ("--scripted",) if plan.scripted else ()
     async with (
-        _language_model(plan.llm) as llm,
+        language_model(plan.llm) as llm,
         running_platform(*options, env={**WITHOUT_LIMITS, **llm}) as platform,
         answering_webhook(plan.webhook_ms, plan.webhook_says) as webhook,
         aiohttp.ClientSession() as http,
@@ -90,7 +90,7 @@ async def measure(plan: LatencyPlan, out: Path, *, resume: bool) -> int:
 
 
 @asynccontextmanager
-async def _language_model(pace: Pace | None) -> AsyncIterator[Mapping[str, str]]:
+async def language_model(pace: Pace | None) -> AsyncIterator[Mapping[str, str]]:
     """A model of that pace, as settings of the platform; none for its own."""
     if pace is None:
         yield {}

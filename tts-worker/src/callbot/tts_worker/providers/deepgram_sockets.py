@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
+from contextvars import Context
 from typing import Any, Final
 
 from callbot.runtime.errors import ProviderError
@@ -147,7 +148,8 @@ class DeepgramSockets:
                 self._spawn(socket.leave())
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = asyncio.create_task(work)
+        # Connections outlive the call that they are opened for: what is logged of them is not of that call.
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

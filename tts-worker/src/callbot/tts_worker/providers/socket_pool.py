@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Final
 
 import aiohttp
@@ -117,7 +118,8 @@ class SocketPool:
             self._waiting -= 1
 
     def _begin_connecting(self) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._open())
+        # Connections outlive the call that they are opened for: what is logged of them is not of that call.
+        task = asyncio.create_task(self._open(), context=Context())
         self._connecting.add(task)
         task.add_done_callback(self._connected)
         return task
@@ -199,7 +201,7 @@ class SocketPool:
             socket.retire()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

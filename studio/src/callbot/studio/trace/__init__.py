@@ -1,0 +1,1 @@
+"""`callbot trace`: one turn's trace, taken from a real call and drawn."""
