@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from callbot.studio.emulator import Emulator
 from callbot.studio.up.running import running_platform
+from tests.conftest import record_in
 from tests.contract.test_tts_providers import (  # noqa: F401
     no_secrets,
     open_provider,
@@ -32,6 +32,7 @@ from tests.contract.test_tts_providers import (  # noqa: F401
     test_warming_raises_nothing,
     test_without_its_key_it_is_not_opened,
 )
+from tests.e2e.chains import emulator_of, first_sound_ms
 from tests.vendors.acme_tts import AcmeTts
 from tests.vendors.customer import Customer
 
@@ -41,12 +42,27 @@ FILES = ("pyproject.toml", "src/callbot_acme/__init__.py")
 MOST_LINES = 60
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "day" in metafunc.fixturenames:
+        metafunc.parametrize("day", metafunc.function.on_days)
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which it is installed, as it is for an operator; nothing is fetched."""
     folder = tmp_path_factory.mktemp("site")
     uv = Path(sys.executable).with_name("uv")
-    command = [uv, "pip", "install", "--offline", "--no-deps", "--quiet", "--target", folder, PLUGIN]
+    command: list[str | Path] = [
+        uv,
+        "pip",
+        "install",
+        "--offline",
+        "--no-deps",
+        "--quiet",
+        "--target",
+        folder,
+        PLUGIN,
+    ]
     subprocess.run([*command, "--python", sys.executable], check=True, timeout=60)
     return folder
 
@@ -75,7 +91,12 @@ def test_the_documents_show_the_package_as_it_is(name: str) -> None:
 
 async def test_a_platform_speaks_with_it(package: Path, vendor: AcmeTts, customer: Customer) -> None:
     """Processes of their own; the chain's order comes from what is installed and has its key."""
-    env = {**vendor.environment, "CALLBOT_STT": "scripted", "CALLBOT_VAD": "energy", "PYTHONPATH": str(package)}
+    env = {
+        **vendor.environment,
+        "CALLBOT_STT": "scripted",
+        "CALLBOT_VAD": "energy",
+        "PYTHONPATH": str(package),
+    }
     bot: dict[str, Any] = {
         "goal": "Test",
         "webhook": customer.webhook("echo", "plugin"),
@@ -91,9 +112,11 @@ async def test_a_platform_speaks_with_it(package: Path, vendor: AcmeTts, custome
         async with api.post("/v1/bots", json=bot) as answer:
             made = await answer.json()
             assert (answer.status, made["voice_status"]) == (200, "ok")
-        async with Emulator(platform.url, account=platform.twilio.accounts.platform) as emulator:
-            async with emulator.dial(bot_id=made["id"]):
-                await vendor.until(lambda: bot["greeting"] in vendor.asked)
-        assert "usable\": \"acme, " in platform.log.read_text()
+        async with emulator_of(platform) as emulator, emulator.dial(bot_id=made["id"]) as call:
+            await first_sound_ms(call, await call.makes(b""))
+        assert (await record_in(api, call.sid))["fallbacks"] == []
+        log = platform.log.read_text()
+    assert "setting=CALLBOT_TTS usable=acme, piper" in log
+    assert bot["greeting"] in vendor.asked
     assert set(vendor.voices_asked) == {"bert"}
     assert vendor.complaints == []

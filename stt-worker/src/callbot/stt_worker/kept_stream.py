@@ -11,7 +11,7 @@ from typing import Final
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS
 from callbot.stt_worker.recognition import Streaming
-from callbot.stt_worker.recognizer import SpeechStream
+from callbot.stt_worker.recognizer import SpeechStream, WatchedStream
 
 OPEN_WITHIN_S: Final = 2.0
 CLOSE_WITHIN_S: Final = 1.0
@@ -91,10 +91,26 @@ class KeptStream:
                 self._anew.clear()
                 self._take(link, stream)
                 try:
-                    await self._anew.wait()
+                    lost = await self._until_another_is_needed(stream)
                 finally:
                     self.open = None
                     await _closed(held, link)
+            if lost is not None:
+                link.guard.broken_off(lost)
+                self.errors[link.name] = lost.code
+                await asyncio.sleep(PAUSE_S)
+
+    async def _until_another_is_needed(self, stream: SpeechStream) -> ProviderError | None:
+        """The error of one that broke without being asked for anything."""
+        anew = asyncio.create_task(self._anew.wait())
+        lost = asyncio.create_task(stream.lost()) if isinstance(stream, WatchedStream) else None
+        try:
+            await asyncio.wait({anew, lost} if lost else {anew}, return_when=asyncio.FIRST_COMPLETED)
+            return lost.result() if lost and lost.done() and not anew.done() else None
+        finally:
+            anew.cancel()
+            if lost is not None:
+                lost.cancel()
 
     def _take(self, link: Streaming, stream: SpeechStream) -> None:
         from_ms, audio = self._backlog()
