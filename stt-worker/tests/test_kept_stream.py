@@ -65,3 +65,38 @@ async def test_a_vendor_that_refuses_after_the_handshake_is_left_alone_at_once(
     await vendor.until(closed=1)
     assert guard.breaker.state == "open"
     assert kept.open is None
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["when opened", "once open"])
+async def test_who_cannot_do_this_call_gives_way_to_the_next(
+    vendor: StreamingVendor, guard: LocalGuard, opens: bool
+) -> None:
+    next_one = StreamingVendor()
+    unfit = ProviderError("language_unknown", "for this test", retryable=False)
+    vendor.error = None if opens else unfit
+    links: list[Link[StreamingRecognizer]] = [
+        Link("vendor", vendor, guard, deadline_s=1),
+        Link("next", next_one, LocalGuard("next"), deadline_s=1),
+    ]
+    kept = KeptStream(links, "tlh", (), lambda: (700, b"\xff" * 160), lambda _, __: None)
+    kept.begin()
+    if opens:
+        await vendor.until(opened=1)
+        vendor.opened[0].breaks(unfit)
+    await next_one.until(opened=1)
+    await asyncio.sleep(0)
+    assert kept.open is not None and kept.open.link.name == "next"
+    assert kept.errors == {"vendor": "language_unknown"}
+    assert guard.breaker.state == "closed", "other calls may be in a language that it knows"
+    await kept.close()
+
+
+async def test_who_cannot_do_this_call_is_not_asked_all_the_time(
+    vendor: StreamingVendor, guard: LocalGuard
+) -> None:
+    vendor.error = ProviderError("language_unknown", "for this test", retryable=False)
+    link: Link[StreamingRecognizer] = Link("vendor", vendor, guard, deadline_s=1)
+    kept = KeptStream([link], "tlh", (), lambda: (0, b""), lambda _, __: None)
+    pauses = [kept.missed(link, vendor.error) for _ in range(9)]
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+    assert kept.missed(link, BROKEN) == 0, "that is the breaker's business"

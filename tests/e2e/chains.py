@@ -94,7 +94,8 @@ async def answered_ms(call: Caller, text: str, since_ms: float) -> float:
 async def silence(call: Caller, ms: int = 240) -> None:
     """Until the bot has said what it had to say."""
     ear = call.call.line.ear
-    assert await ear.until(lambda: True if ear.silent_ms >= ms else None, PATIENCE_S), "it speaks on and on"
+    if not await ear.until(lambda: True if ear.silent_ms >= ms else None, PATIENCE_S):
+        raise AssertionError(f"it speaks on and on, or the call is over: {call.call.end}")
 
 
 async def first_sound_ms(call: Caller, said: Said) -> float:

@@ -228,7 +228,6 @@ async def test_no_secret_is_written_anywhere(stage: Stage, customer: Customer) -
         f"Google's token {n}": token for n, token in enumerate(stage.googles[1].tokens) if token
     }
     await written.add_platform(platform)
-    open('/tmp/chains/secrets_up.log','w').write(platform.log.read_text()); open('/tmp/chains/secrets_written.txt','w').write("\n".join(f"{k}: {v[:600]!r}" for k,v in written.texts.items() if not k.startswith(('file','log')))); print("LEAKS", written.leaks(stage.secrets))
     check_that_it_could_be_found(stage, [row["pid"] for row in await platform.ps()])
     assert written.leaks(stage.secrets) == []
     assert CHATTER not in platform.log.read_text()
