@@ -1,6 +1,7 @@
 """What the tests of several members share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="PROVIDER",
         help="run the contract suites against this provider's vendor, with the keys of the environment",
+    )
+    parser.addoption(
+        "--whole-table",
+        type=Path,
+        metavar="FILE",
+        help="every chain on every bad day at every moment; what was measured is added to this file",
     )
 
 

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from callbot.studio.emulator import Emulator
 from callbot.studio.up.running import WITHOUT_LIMITS, Platform, running_platform
+from tests.e2e.chains import Table
 from tests.vendors.customer import Customer
 from tests.vendors.openai_server import LanguageModel
 
@@ -132,3 +133,9 @@ def record_of(api: aiohttp.ClientSession) -> Callable[[str], Awaitable[dict[str,
         return await record_in(api, call_id)
 
     return read
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Table:
+    """Of the test's own rows."""
+    return Table(request.node.name, request.config.getoption("--whole-table"))

@@ -18,6 +18,15 @@ class Stream:
         self.may_answer.set()
         self.error: ProviderError | None = None
         self.over: bool | None = None
+        self._lost: asyncio.Future[ProviderError] = asyncio.get_running_loop().create_future()
+
+    def breaks(self, error: ProviderError) -> None:
+        """Without being asked for anything."""
+        self.error = error
+        self._lost.set_result(error)
+
+    async def lost(self) -> ProviderError:
+        return await asyncio.shield(self._lost)
 
     def hear(self, from_ms: int, audio: bytes) -> None:
         if self.begins_ms is None:

@@ -11,15 +11,19 @@ from callbot.call_router.settings import Settings
 from callbot.call_router.voices import FRESH_S, READ_WITHIN_S, Voices
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import Refused
-from callbot.schemas.bots import BotRef, ListVoices, VoiceInfo, VoiceStatus, WorkerVoices
+from callbot.schemas.bots import BotPatch, BotRef, UpdateBot, VoiceStatus
 from callbot.schemas.memory import VOICES
-from callbot.schemas.subjects import BOT_GET, VOICE_LIST
+from callbot.schemas.subjects import BOT_GET, BOT_UPDATE, VOICE_LIST
+from callbot.schemas.voices import ListVoices, VoiceInfo, WorkerVoices, fitting
 from tests.servers import Server, nats_server, url_for
 
 from .conftest import ASK_S, as_user, new_bot
 from .test_routing import admit, new_call_id, route
 
 pytestmark = pytest.mark.usefixtures("router")
+
+
+QUESTION = ListVoices(credential=as_user())
 
 
 def info(voice: str, language: str = "en-US") -> VoiceInfo:
@@ -115,6 +119,90 @@ async def test_a_voice_is_known_by_its_vendors_id_as_well(tts: Bus, bus: Bus) ->
     assert await voices.status_in_call("elevenlabs:21m00T") is VoiceStatus.OK
     for other in ("elevenlabs:21m00", "polly:21m00T", "piper:"):
         assert not await voices.works(other)
+
+
+GOOGLES = [
+    info(f"google:{place}-Chirp3-HD-Vindemiatrix{n}") for place in ("en-US", "cmn-CN") for n in range(1050)
+]
+CLONED = [
+    VoiceInfo(
+        voice=f"elevenlabs:{n:020}",
+        provider="elevenlabs",
+        name=f"Somebody calm and deep, for stories {n}",
+        language="en-US",
+        id=f"{n:020}",
+    )
+    for n in range(1000)
+]
+POLLYS = [info(f"polly:Joanna{n}", "de-DE") for n in range(100)]
+
+
+async def all_of(voices: Voices, **narrowed: str) -> list[VoiceInfo]:
+    question = ListVoices.model_validate({"credential": as_user(), **narrowed})
+    async with asyncio.timeout(ASK_S):
+        while True:
+            try:
+                return (await voices.list("public", question)).voices
+            except Refused:
+                await asyncio.sleep(FRESH_S)
+
+
+async def test_all_voices_of_vendors_with_thousands_are_listed(gateway: Bus, tts: Bus, bus: Bus) -> None:
+    """As ElevenLabs, Google and Polly have them, told by three workers."""
+    everything = [*CLONED, *GOOGLES, *POLLYS]
+    for worker_id in ("w-1", "w-2", "w-3"):
+        await (await tts.bucket(VOICES)).put(worker_id, WorkerVoices(voices=everything).encode())
+    voices = Voices(bus)
+    assert {one.voice for one in await all_of(voices)} == {one.voice for one in everything}
+    assert len(await all_of(voices, provider="polly")) == len(await all_of(voices, language="de")) == 100
+    assert await voices.works("elevenlabs:00000000000000000999") and await voices.works("polly:joanna99")
+    async with asyncio.timeout(2 * FRESH_S):
+        # The whole list crosses the broker.
+        while len((await gateway.ask(VOICE_LIST, QUESTION, timeout_s=ASK_S)).voices) < 3200:
+            await asyncio.sleep(0.1)
+
+
+async def test_of_more_voices_than_fit_into_an_answer_all_are_known(gateway: Bus, tts: Bus, bus: Bus) -> None:
+    bucket = await tts.bucket(VOICES)
+    long = "x" * 150
+    for worker_id, provider in (("w-1", "acme"), ("w-2", "zebra")):
+        many = fitting([info(f"{provider}:{long}{n}") for n in range(9000)])
+        await bucket.put(worker_id, WorkerVoices(voices=many).encode())
+    voices = Voices(bus)
+    of_zebra = await all_of(voices, provider="zebra")
+    assert of_zebra and await voices.works(of_zebra[-1].voice)
+    async with asyncio.timeout(2 * FRESH_S):
+        # The first ones; what it had read before is forgotten by then.
+        while {v.provider for v in (await gateway.ask(VOICE_LIST, QUESTION, timeout_s=ASK_S)).voices} != {
+            "acme"
+        }:
+            await asyncio.sleep(0.1)
+    narrowed = ListVoices(credential=as_user(), provider="zebra")
+    assert (await gateway.ask(VOICE_LIST, narrowed, timeout_s=ASK_S)).voices == of_zebra
+
+
+async def test_a_bot_may_not_have_a_name_that_several_voices_have(gateway: Bus, tts: Bus, bus: Bus) -> None:
+    twins = [
+        VoiceInfo(voice=f"elevenlabs:{id}", provider="elevenlabs", name="Emma", language="en", id=id)
+        for id in ("a" * 20, "b" * 20)
+    ]
+    await (await tts.bucket(VOICES)).put("w-1", WorkerVoices(voices=twins).encode())
+    async with asyncio.timeout(2 * FRESH_S):
+        while len((await gateway.ask(VOICE_LIST, QUESTION, timeout_s=ASK_S)).voices) != 2:
+            await asyncio.sleep(0.1)
+    made = await new_bot(gateway, voice=twins[0].voice)
+    assert made.voice_status is VoiceStatus.OK
+    changes = UpdateBot(credential=as_user(), bot_id=made.id, changes=BotPatch(voice="elevenlabs:emma"))
+    for asking in (
+        new_bot(gateway, voice="elevenlabs:EMMA"),
+        gateway.ask(BOT_UPDATE, changes, timeout_s=ASK_S),
+    ):
+        with pytest.raises(Refused) as refused:
+            await asking
+        assert refused.value.code == "ambiguous_voice"
+        assert refused.value.details["candidates"].split() == [twin.voice for twin in twins]
+    with pytest.raises(Refused, match="invalid_request"):
+        await new_bot(gateway, voice="nobody:emma")
 
 
 async def test_while_the_broker_is_away_the_last_voices_are_known(tmp_path: Path) -> None:

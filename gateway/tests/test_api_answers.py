@@ -30,6 +30,22 @@ BOT = {"goal": "Book a table", "webhook": "https://example.com/bot"}
 LOGIN = {"email": "a@example.com", "password": "0123456789"}
 
 
+async def test_a_voice_that_could_be_several_is_refused_with_all_of_them(
+    site: Site, api_router: ApiRouter
+) -> None:
+    told = {"field": "voice", "candidates": "elevenlabs:a elevenlabs:b"}
+    api_router.answers(BOT_CREATE, Refused("ambiguous_voice", "voice: 2 voices have this name", told))
+    found, _, body = await site.ask("POST", "/v1/bots", json={**BOT, "voice": "elevenlabs:emma"})
+    assert (found, body["error"]["code"]) == (400, "ambiguous_voice")
+    assert body["error"]["details"] == [
+        {
+            "field": "voice",
+            "message": "2 voices have this name",
+            "candidates": ["elevenlabs:a", "elevenlabs:b"],
+        }
+    ]
+
+
 @pytest.mark.parametrize(("code", "status"), STATUS_OF_REFUSAL.items())
 async def test_every_refusal_has_its_status_and_one_shape(
     site: Site, api_router: ApiRouter, code: str, status: int

@@ -197,3 +197,11 @@ def test_hedging_does_not_make_the_p95_shrink() -> None:
     for _ in range(SAMPLES):
         breaker.outrun(3)
     assert (breaker.p95_ms() or 0) >= 185, "the second one, which has hardly begun, tells nothing"
+
+
+def test_where_nobody_is_left_alone_every_request_is_a_trial() -> None:
+    breaker = Breaker(longest_open_s=0)
+    for error in (SLOW, SLOW, SLOW, REFUSED, BUSY_FOR_AGES):
+        assert breaker.may_try(100)
+        breaker.failed(100, error)
+    assert breaker.may_try(100) and not breaker.may_try(100), "one at a time"

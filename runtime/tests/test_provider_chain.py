@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.provider_chain import opened
+from callbot.runtime.provider_chain import brought_along, opened
 from callbot.runtime.settings import ProviderOptions
 
 GROUP = "callbot.test"
@@ -101,6 +101,19 @@ async def test_auto_takes_what_can_be_used_in_its_order_and_says_why_not_the_oth
         "no_key: VENDOR_API_KEY is not set; not_there: not installed; "
         "no_package: a package is missing: a_package_that_is_not_here"
     )
+
+
+async def test_a_name_that_comes_twice_is_opened_once() -> None:
+    async with chain(auto=("good", "fine", "good")) as providers:
+        assert list(providers) == ["good", "fine"]
+    assert closed == ["fine", "good"]
+
+
+def test_other_packages_are_known_by_their_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"ours": "callbot.tts_worker.x:y", "zeta": "callbots.of_theirs:y", "acme": "callbot_acme:y"}
+    found = [EntryPoint(name, value, GROUP) for name, value in values.items()]
+    monkeypatch.setattr("callbot.runtime.provider_chain.entry_points", lambda group: found)
+    assert brought_along(GROUP) == ["acme", "zeta"]
 
 
 async def test_the_setting_decides_order_and_choice(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,11 +23,12 @@ from callbot.runtime.telemetry import set_up_logs
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    root, ours = logging.getLogger(), logging.getLogger("callbot")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 def logged(*, as_json: bool, show_pii: bool) -> str:
@@ -54,6 +55,15 @@ def test_a_line_is_never_lost_for_what_it_tells(odd: object) -> None:
     logging.getLogger("test").error("a request failed", extra={"odd": odd, "path": "/é"})
     (line,) = stream.getvalue().splitlines()
     assert (json.loads(line)["odd"], json.loads(line)["path"]) == (odd, "/é")
+
+
+def test_details_are_told_by_our_own_code_only() -> None:
+    """An HTTP client's would tell the headers of requests, with the keys in them."""
+    stream = io.StringIO()
+    set_up_logs("gateway", as_json=False, level="debug", show_pii=False, stream=stream)
+    logging.getLogger("httpcore2.http11").debug("Authorization: Bearer of-the-tests")
+    logging.getLogger("callbot.runtime.chain").debug("tried")
+    assert "tried" in stream.getvalue() and "of-the-tests" not in stream.getvalue()
 
 
 def test_text_lines_and_redaction() -> None:

@@ -183,6 +183,15 @@ async def test_a_name_that_cannot_be_a_key_is_this_workers_own(workers: Workers)
     assert breakers.guard("google") is breakers.guard("google")
 
 
+async def test_how_long_a_provider_is_left_alone_can_be_set(workers: Workers) -> None:
+    breakers = SharedBreakers((await workers.start("w-a"))._bus, "tts", "w-b", longest_open_s=0)
+    for name in ("google", "an odd * name"):
+        guard = breakers.guard(name)
+        for _ in range(3):
+            guard.failed(ProviderError("refused", "", retryable=False))
+            assert await guard.admits()
+
+
 async def test_only_a_watched_bucket_is_watched_and_only_by_its_readers(
     workers: Workers, nats: Server
 ) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from callbot.schemas.bots import DEFAULT_GREETING, VOICE_PROVIDERS, BotDefinition, BotPatch
+from callbot.schemas.bots import DEFAULT_GREETING, BotDefinition, BotPatch
+from callbot.schemas.voices import VOICE_PROVIDERS
 
 GOOD: dict[str, Any] = {"goal": "Take bookings", "webhook": "https://example.com/hook"}
 WRONG: list[tuple[str, Any]] = [
@@ -42,6 +43,7 @@ WRONG: list[tuple[str, Any]] = [
     ("voice", ":joe"),
     ("voice", "piper:a b"),
     ("voice", "PIPER:joe"),
+    ("voice", f"{'p' * 33}:joe"),
     ("greeting", ""),
     ("language", "english please"),
     ("language", ""),
@@ -80,7 +82,7 @@ RIGHT: list[tuple[str, Any]] = [
     ("context", "x" * 20_000),
     ("webhook", "http://127.0.0.1:5000/hook?x=1"),
     ("webhook", "https://[::1]:8443/hook"),
-    *(("voice", f"{provider}:some-name") for provider in VOICE_PROVIDERS),
+    *(("voice", f"{provider}:some-name") for provider in (*VOICE_PROVIDERS, "of-another-package")),
     ("language", "de"),
     ("language", "zh-Hant-TW"),
     ("language", "tlh"),
@@ -122,8 +124,8 @@ def test_what_is_missing_is_named(missing: str) -> None:
         BotDefinition.model_validate({k: v for k, v in GOOD.items() if k != missing})
 
 
-@pytest.mark.parametrize("voice", ["acme:joe", "a:b"])
-def test_an_unknown_voice_provider_is_told_the_known_ones(voice: str) -> None:
+@pytest.mark.parametrize("voice", ["Acme:joe", "joe", "-:b"])
+def test_a_malformed_voice_is_told_the_providers(voice: str) -> None:
     with pytest.raises(ValidationError) as refused:
         BotDefinition.model_validate({**GOOD, "voice": voice})
     for provider in VOICE_PROVIDERS:

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from callbot.schemas.bots import BotPatch, UpdateBot, WorkerVoices
+from callbot.schemas.bots import BotPatch, UpdateBot
 from callbot.schemas.calls import CallJournal
 from callbot.schemas.dialog import SaySentence
 from callbot.schemas.message import Message, Refusal
 from callbot.schemas.subjects import SUBJECTS, Question
 from callbot.schemas.users import Credential
+from callbot.schemas.voices import WorkerVoices
 from callbot.schemas.webhook import WebhookAnswer, WebhookRequest
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))

@@ -137,10 +137,10 @@ async def test_every_frame_is_heard_once_and_a_lost_one_is_silence(gateway, work
         await gateway.offer()
         await vendor.until(opened=1)
         await gateway.send(audio)
-        await gateway.send(PAUSE[:160], from_seq=gateway.seq + 20)
+        await gateway.send(PAUSE, from_seq=gateway.seq + 20)
         await gateway.progress_at(gateway.seq - 20)
         heard = vendor.opened[0].audio
-    assert heard == audio + b"\xff" * (21 * 160)
+    assert heard == audio + b"\xff" * (20 * 160) + PAUSE
 
 
 async def test_a_vendor_may_be_sure_only_after_a_while(gateway, worker) -> None:

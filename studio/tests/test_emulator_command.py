@@ -65,7 +65,9 @@ async def test_json_lines_and_keys_in_the_order_given(platform: Platform) -> Non
         as_json=True,
         out=out,
     )
-    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    # A busy machine may be late, and says so.
+    events = [event for event in told if event["event"] != "late"]
     assert code == DONE
     assert [event["event"] for event in events] == ["answered", "bot", "caller-keys", "bot"]
     assert events[1]["text"] == "Press one"

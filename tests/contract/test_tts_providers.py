@@ -45,7 +45,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "vendor" in metafunc.fixturenames:
         live = [f"live:{name}" for name in metafunc.config.getoption("--live")]
         without_vendor = [] if "server" in metafunc.fixturenames else [f"live:{name}" for name in LOCAL]
-        metafunc.parametrize("vendor", live or [*sorted(SERVERS), *without_vendor], indirect=True)
+        vendors = live or [*sorted(SERVERS), *without_vendor]
+        if "day" not in metafunc.fixturenames:
+            metafunc.parametrize("vendor", vendors, indirect=True)
+            return
+        days = [
+            (name, day)
+            for name in vendors
+            for day in Day
+            if day in metafunc.function.on_days and (live or day in played(name).days)
+        ]
+        metafunc.parametrize(("vendor", "day"), days, indirect=["vendor"])
+
+
+def on_days(*days: Day) -> Callable[[Any], Any]:
+    """On each of these that the vendor's protocol has."""
+
+    def marked(test: Any) -> Any:
+        test.on_days = days
+        return test
+
+    return marked
+
+
+def played(name: str) -> type[TtsVendor]:
+    module, _, class_name = SERVERS[name].partition(":")
+    vendor: type[TtsVendor] = getattr(importlib.import_module(f"tests.vendors.{module}"), class_name)
+    return vendor
 
 
 @pytest.fixture
@@ -53,8 +79,7 @@ async def vendor(request: pytest.FixtureRequest) -> AsyncIterator[TtsVendor]:
     if request.param.startswith("live:"):
         made: TtsVendor = Live(request.param.removeprefix("live:"))
     else:
-        module, _, name = SERVERS[request.param].partition(":")
-        made = getattr(importlib.import_module(f"tests.vendors.{module}"), name)()
+        made = played(request.param)()
     async with made as vendor:
         yield vendor
 
@@ -133,12 +158,10 @@ async def test_two_at_once_do_not_mix(vendor: TtsVendor, open_provider: Any) -> 
     assert vendor.complaints == []
 
 
-@pytest.mark.parametrize("day", EXPECTED)
+@on_days(*EXPECTED)
 async def test_a_bad_day(
     server: TtsVendor, open_provider: Any, no_secrets: Callable[[str], None], day: Day
 ) -> None:
-    if day not in server.days:
-        pytest.skip("this vendor's protocol has no such day")
     code, retryable, retry_after_s = EXPECTED[day]
     voice = voice_of(server)
     async with open_provider(SHORT_S if day in (Day.SLOW, Day.STALLS) else 20.0) as synthesizer:
@@ -156,10 +179,8 @@ async def test_a_bad_day(
         assert is_said(await spoken(synthesizer, OTHER, voice), OTHER)
 
 
-@pytest.mark.parametrize("day", [Day.BROKEN, Day.BUSY, Day.CUT, Day.MALFORMED, Day.REFUSED])
+@on_days(Day.BROKEN, Day.BUSY, Day.CUT, Day.MALFORMED, Day.REFUSED)
 async def test_after_a_bad_day_it_speaks_again(server: TtsVendor, open_provider: Any, day: Day) -> None:
-    if day not in server.days:
-        pytest.skip("this vendor's protocol has no such day")
     async with open_provider() as synthesizer:
         server.day = day
         await failure(synthesizer, voice_of(server))
@@ -210,12 +231,10 @@ async def test_a_speech_is_cancelled_before_its_first_audio(server: TtsVendor, o
         assert is_said(await spoken(synthesizer, OTHER, voice_of(server)), OTHER)
 
 
-@pytest.mark.parametrize("day", Day)
+@on_days(*Day)
 async def test_warming_raises_nothing(
     server: TtsVendor, open_provider: Any, no_secrets: Callable[[str], None], day: Day
 ) -> None:
-    if day not in server.days:
-        pytest.skip("this vendor's protocol has no such day")
     server.day = day
     async with asyncio.timeout(PATIENCE_S), open_provider(SHORT_S) as synthesizer:
         await synthesizer.warm(voice_of(server))
@@ -229,8 +248,7 @@ async def test_after_warming_a_text_goes_over_a_connection_that_is_open(
         await synthesizer.warm(voice_of(server))
         before = list(server.connections)
         assert is_said(await spoken(synthesizer, TEXT, voice_of(server)), TEXT)
-        if server.connection_of_last is None:
-            pytest.skip("its server cannot tell connections apart")
+        assert server.connection_of_last is not None
         assert any(server.connection_of_last is one or server.connection_of_last == one for one in before)
 
 

@@ -140,14 +140,23 @@ async def test_a_calls_record_shows_what_each_role_has_used_and_what_it_costs(
     assert worker["characters"] >= tts["characters"] + len(GREETING) * (tts["characters"] == spoken)
 
 
+async def mouths(platform: Platform) -> list[int]:
+    """The processes that answer."""
+    rows = await platform.ps()
+    return [row["pid"] for row in rows if row["service"] == "tts-worker" and row["live_calls"] is not None]
+
+
 async def test_where_a_worker_has_died_the_cost_says_that_it_may_be_more(
     priced: Platform, api: aiohttp.ClientSession, emulator: Emulator, bot_id: str
 ) -> None:
     """It tells each half minute; this one dies before it has told anything."""
     async with emulator.dial(bot_id=bot_id) as call:
         await call.hears(GREETING)
-        mouth = next(row for row in await priced.ps() if row["service"] == "tts-worker")
-        os.kill(mouth["pid"], signal.SIGKILL)
+        (killed,) = await mouths(priced)
+        os.kill(killed, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while killed in (again := await mouths(priced)) or not again:
+                await asyncio.sleep(0.1)
         await call.says(WORDS)
         await call.hears(ANSWER, within_s=20)
     tts: dict[str, Any] = {}

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -19,12 +19,12 @@ from callbot.schemas.audio import BYTES_PER_MS
 from tests.vendors.deepgram_flux import FLUX_RULES, FluxSession
 from tests.vendors.deepgram_hearing import Hearing
 from tests.vendors.deepgram_nova import NOVA_RULES, NovaSession
+from tests.vendors.deepgram_sending import Connection
 from tests.vendors.stt_vendor import CHATTER, KEY, RETRY_AFTER_S, Day
 
 FASTEST = 1.25
 HEAD_START_MS = 1500
 """Audio may be so much ahead of what real time allows."""
-SLOW_S = 1.0
 CUT_AFTER_MS = 60
 """In the middle of the first speech."""
 STATUS_OF = {Day.REFUSED: 401, Day.OUT_OF_QUOTA: 402, Day.BUSY: 429, Day.BUSY_FOR: 429, Day.BROKEN: 500}
@@ -46,44 +46,6 @@ class Session(Protocol):
     def says_bye(self) -> list[dict[str, Any]]: ...
 
 
-class _Connection:
-    """What is sent goes out in order, on a slow day one second late."""
-
-    def __init__(self, socket: web.WebSocketResponse, day: Day, malformed: str) -> None:
-        self.socket = socket
-        self.day = day
-        self.is_open = True
-        self._malformed = malformed
-        self._queue: asyncio.Queue[tuple[float, dict[str, Any]]] = asyncio.Queue()
-
-    def send(self, messages: list[dict[str, Any]]) -> None:
-        if self.day is Day.STALLS:
-            messages = [m for m in messages if m["type"] == "Connected"]
-        late_s = SLOW_S if self.day is Day.SLOW else 0.0
-        for message in messages:
-            final = message.get("is_final") or message.get("event") == "EndOfTurn"
-            for _ in range(2 if self.day is Day.TWICE and final else 1):
-                self._queue.put_nowait((time.monotonic() + late_s, message))
-
-    async def send_for_ever(self) -> None:
-        number = 0
-        while True:
-            due_s, message = await self._queue.get()
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            if "sequence_id" in message:
-                message = {**message, "sequence_id": number}
-                number += 1
-            is_result = message["type"] in ("Results", "TurnInfo")
-            broken = self.day is Day.MALFORMED and is_result
-            # Whoever has gone is told nothing.
-            with suppress(ConnectionError):
-                await self.socket.send_str(self._malformed if broken else json.dumps(message))
-            self._queue.task_done()
-
-    async def drain(self) -> None:
-        await self._queue.join()
-
-
 class DeepgramServer:
     """An SttVendor. `patience_s`: what is ten seconds at the vendor."""
 
@@ -101,6 +63,7 @@ class DeepgramServer:
         self.begun = 0
         self.open_connections = 0
         self.sockets: list[web.WebSocketResponse] = []
+        self._live: list[Connection] = []
         self.url = ""
         self._ms_per_character = ms_per_character
         self._patience_s = patience_s
@@ -129,6 +92,15 @@ class DeepgramServer:
     def session(self, hearing: Hearing, parameters: Parameters) -> Session:
         raise NotImplementedError
 
+    def turns(self, day: Day) -> None:
+        """Open connections have this day too; where it lets nobody in, they are torn."""
+        self.day = day
+        for connection in self._live:
+            connection.day = day
+            connection.was_good &= day is Day.GOOD
+            if day in STATUS_OF and connection.transport is not None:
+                connection.transport.close()
+
     async def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
         """For tests. Raises TimeoutError."""
         async with asyncio.timeout(within_s):
@@ -148,16 +120,19 @@ class DeepgramServer:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.sockets.append(socket)
-        connection = _Connection(socket, self.day, self.malformed)
+        connection = Connection(socket, request.transport, self.day, self.malformed)
+        self._live.append(connection)
         self.open_connections += 1
+        self._tell()
         try:
             await self._serve(connection, parameters)
         finally:
             self._ended(connection)
         return socket
 
-    def _ended(self, connection: _Connection) -> None:
+    def _ended(self, connection: Connection) -> None:
         self.open_connections -= connection.is_open
+        self._live = [live for live in self._live if live is not connection]
         connection.is_open = False
         self._tell()
 
@@ -184,7 +159,7 @@ class DeepgramServer:
         missing = {"model", "encoding", "sample_rate"} - set(parameters)
         return f"{missing} missing" if missing else ""
 
-    async def _serve(self, connection: _Connection, parameters: Parameters) -> None:
+    async def _serve(self, connection: Connection, parameters: Parameters) -> None:
         hearing = Hearing(self._ms_per_character)
         session = self.session(hearing, parameters)
         sending = asyncio.create_task(connection.send_for_ever())
@@ -195,7 +170,7 @@ class DeepgramServer:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def _hear_for_ever(self, connection: _Connection, session: Session, hearing: Hearing) -> None:
+    async def _hear_for_ever(self, connection: Connection, session: Session, hearing: Hearing) -> None:
         socket, chatter = connection.socket, f"{CHATTER} {KEY}"
         begun_s: float | None = None
         while True:
@@ -213,12 +188,12 @@ class DeepgramServer:
                     if not await self._told(connection, session, message.data):
                         return
                 case _:
-                    if connection.day is Day.GOOD:
+                    if connection.was_good:
                         self.complaints.append("closed without CloseStream")
                     return
 
     async def _heard(
-        self, connection: _Connection, session: Session, hearing: Hearing, audio: bytes, begun_s: float
+        self, connection: Connection, session: Session, hearing: Hearing, audio: bytes, begun_s: float
     ) -> bool:
         """False: the connection is over."""
         before = len(hearing)
@@ -239,7 +214,7 @@ class DeepgramServer:
         connection.send(session.hear(before))
         return True
 
-    async def _told(self, connection: _Connection, session: Session, text: str) -> bool:
+    async def _told(self, connection: Connection, session: Session, text: str) -> bool:
         """False: the connection is over."""
         try:
             kind = str(json.loads(text)["type"])

@@ -32,6 +32,7 @@ LONGEST_S: Final = 305
 BURST_S: Final = 4.0
 """So much may come at once; more on and on is "too fast"."""
 FASTEST: Final = 1.3
+AT_ONCE: Final = {Day.REFUSED, Day.BUSY, Day.BUSY_FOR, Day.OUT_OF_QUOTA, Day.BROKEN, Day.WRONG_RATE}
 MALFORMED: Final = b"\xff\xff\xff<html>no response</html>"
 _FOLDER: Final = tempfile.TemporaryDirectory()
 """For the key, which stays when a server goes away."""
@@ -90,6 +91,7 @@ class GoogleSpeech:
         self.complaints: list[str] = []
         self.streams: list[Heard] = []
         self.open_connections = 0
+        self._live: list[_Stream] = []
         self._environment: dict[str, str] = {}
         self._connections = TornConnections(0)
         self._open = AsyncExitStack()
@@ -124,6 +126,14 @@ class GoogleSpeech:
     ) -> None:
         await self._open.aclose()
 
+    def turns(self, day: Day) -> None:
+        """Open streams have this day too; where it lets nobody in, they are torn."""
+        self.day = day
+        for stream in self._live:
+            stream.day = day
+        if day in AT_ONCE:
+            self._connections.tear_all()
+
     def _rules(self) -> Rules:
         return RulesV1() if self.api == "v1" else RulesV2(self.project, self.location)
 
@@ -133,11 +143,13 @@ class GoogleSpeech:
         heard = Heard()
         self.streams.append(heard)
         self.open_connections += 1
+        stream = _Stream(self, heard, self._rules(), context)
         try:
-            stream = _Stream(self, heard, self._rules(), context)
+            self._live.append(stream)
             async for data in stream.responses(requests):
                 yield data
         finally:
+            self._live = [live for live in self._live if live is not stream]
             self.open_connections -= 1
 
     async def admit(self, context: Context) -> None:
@@ -184,7 +196,7 @@ class _Stream:
 
     def __init__(self, vendor: GoogleSpeech, heard: Heard, rules: Rules, context: Context) -> None:
         self._vendor = vendor
-        self._day = vendor.day
+        self.day = vendor.day
         self._heard = heard
         self._rules = rules
         self._context = context
@@ -210,7 +222,7 @@ class _Stream:
         for told in self._ear.finish():
             for data in await self._told(told, asked):
                 yield data
-        if self._day is Day.STALLS:
+        if self.day is Day.STALLS:
             await asyncio.Event().wait()
 
     async def _opening(self, requests: AsyncIterator[bytes]) -> Asked:
@@ -253,20 +265,20 @@ class _Stream:
         if self._breaks is not None and self._heard.ms >= self._breaks.after_ms:
             self._heard.status = self._breaks.code.name
             await abort(self._context, self._breaks.code, self._breaks.sentence)
-        if self._day is Day.CUT and audio.strip(b"\xff"):
+        if self.day is Day.CUT and audio.strip(b"\xff"):
             self._vendor.tear(self._context)
             await asyncio.Event().wait()
 
     async def _told(self, told: Happening, asked: Asked) -> list[bytes]:
-        if self._day is Day.STALLS or not is_told(told, asked):
+        if self.day is Day.STALLS or not is_told(told, asked):
             return []
-        if self._day is Day.SLOW:
+        if self.day is Day.SLOW:
             await asyncio.sleep(1)
-        if self._day is Day.MALFORMED:
+        if self.day is Day.MALFORMED:
             return [MALFORMED]
         final = isinstance(told, Understood) and told.final
         self._vendor.finals += final
-        twice = self._day is Day.TWICE and final
+        twice = self.day is Day.TWICE and final
         return [self._rules.response(told, asked)] * (2 if twice else 1)
 
 

@@ -79,6 +79,10 @@ class OpenAITranscription:
     ) -> None:
         await self.stop()
 
+    def turns(self, day: Day) -> None:
+        """Every request has the day of its moment."""
+        self.day = day
+
     async def stop(self) -> None:
         await self._runner.cleanup()
 

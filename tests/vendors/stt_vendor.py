@@ -55,6 +55,9 @@ class SttVendor(Protocol):
     def environment(self) -> Mapping[str, str]:
         """What points the provider at it, its key included: `DEEPGRAM_BASE_URL`, `DEEPGRAM_API_KEY`…"""
 
+    def turns(self, day: Day) -> None:
+        """From now on it has this day, for open connections too: `day` is for those that follow."""
+
     @property
     def complaints(self) -> list[str]:
         """What we did against the protocol. Empty on a good day."""

@@ -8,9 +8,9 @@ import pytest
 
 from callbot.runtime.chain import Attempt
 from callbot.runtime.errors import ProviderError
-from callbot.schemas.bots import VoiceInfo
 from callbot.schemas.text_audio import audible
 from callbot.schemas.usage import Used
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.call_voice import LEFT_ALONE, CallVoice
 from callbot.tts_worker.chain_synthesizer import PAUSE, ChainSynthesizer
 from callbot.tts_worker.providers.scripted import CHUNK_BYTES, ScriptedSynthesizer

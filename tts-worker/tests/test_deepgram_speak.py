@@ -103,3 +103,12 @@ async def test_a_language_gets_a_voice_of_its_own(
         await said(synthesizer, "はい。", Voice("deepgram", "", "ja-JP"))
     assert (e.value.code, e.value.retryable) == ("language_unknown", False)
     assert {voice.name for voice in synthesizer.voices} == set(MODELS)
+
+
+async def test_letter_case_does_not_count_in_a_name(
+    vendor: DeepgramTts, synthesizer: DeepgramSynthesizer
+) -> None:
+    voice = Voice("deepgram", "AURA-2-Apollo-en", "en-US")
+    assert is_said(await said(synthesizer, "Hello.", voice), "Hello.")
+    assert vendor.voices_asked == [VOICE.name]
+    assert synthesizer.model_of(voice) == "aura-2"

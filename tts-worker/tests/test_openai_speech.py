@@ -1,11 +1,11 @@
 """OpenAI-compatible speech: what only it has. The rest is in tests/contract/test_tts_providers.py."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
-from callbot.runtime.errors import SettingsError
+from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.tts_worker.providers.openai_speech import OpenAISpeechOptions, OpenAISynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice
@@ -63,6 +63,14 @@ async def test_what_is_asked_for(vendor: OpenAITts, monkeypatch: pytest.MonkeyPa
     assert (vendor.complaints, vendor.voices_asked) == ([], ["marin"])
     assert vendor.bodies[0]["instructions"] == "Kindly."
     assert vendor.bodies[0]["speed"] == 1.1
+
+
+async def test_letter_case_does_not_count_in_a_name_that_is_known(vendor: OpenAITts) -> None:
+    async with OpenAISynthesizer(Settings()) as synthesizer:
+        for name in ("Ballad", "BALLAD", "Of-My-Server"):
+            with suppress(ProviderError):
+                await said(synthesizer, Voice("openai", name, "en-US"))
+    assert [body["voice"] for body in vendor.bodies] == ["ballad", "ballad", "Of-My-Server"]
 
 
 async def test_a_voice_of_ones_own_is_asked_for_by_its_id(vendor: OpenAITts) -> None:

@@ -10,12 +10,12 @@ from nats.js.kv import KeyValue
 
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import ProviderError, Refused
-from callbot.schemas.bots import VoiceInfo
 from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt
 from callbot.schemas.subjects import PHRASES_SPEAK
 from callbot.schemas.text_audio import audible
 from callbot.schemas.turn_taking import SpeakPhrases, phrase_key
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker import phrases
 from callbot.tts_worker.phrases import PhraseSpeaker, speaking_phrases
 from callbot.tts_worker.providers.scripted import ScriptedSynthesizer

@@ -17,8 +17,8 @@ from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from callbot.runtime.bus import connect
-from callbot.schemas.bots import VoiceInfo, WorkerVoices
 from callbot.schemas.memory import VOICES
+from callbot.schemas.voices import VoiceInfo, WorkerVoices
 from callbot.tts_worker import voices as telling
 from callbot.tts_worker.providers.piper import PiperSynthesizer
 from callbot.tts_worker.providers.piper_voice import name_and_language

@@ -70,6 +70,7 @@ class Bots:
 
     async def create(self, user_id: UserId, question: CreateBot) -> Bot:
         definition = question.definition
+        await self._voices.require_settable(definition.voice)
         await self._webhooks.require(definition.webhook)
         bot_id = "bot_" + "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
         secret = definition.webhook_secret or secrets.token_urlsafe(SECRET_BYTES)
@@ -126,6 +127,8 @@ class Bots:
         """Nothing at all changes when the version is another one."""
         bot_id, changes = question.bot_id, question.changes.changes()
         default = changes.get("default")
+        if "voice" in changes:
+            await self._voices.require_settable(question.changes.voice)
         if "webhook" in changes:
             await self._webhooks.require(question.changes.webhook)
         if "webhook_secret" in changes:

@@ -8,11 +8,13 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
+from callbot.call_router.voice_names import KnownVoices
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import Refused
-from callbot.schemas.bots import ListVoices, VoiceInfo, VoiceList, VoiceStatus, WorkerVoices
+from callbot.schemas.bots import VoiceStatus
 from callbot.schemas.memory import VOICES
 from callbot.schemas.message import UserId
+from callbot.schemas.voices import ListVoices, VoiceInfo, VoiceList, WorkerVoices, fitting
 
 FRESH_S = 2.0
 READ_WITHIN_S = 0.5
@@ -21,7 +23,9 @@ STREAM = f"KV_{VOICES.name}"
 ANY_KEY = ">"
 NO_MESSAGE_FOUND = 10037
 """nats-server/server/errors.json, JSNoMessageFoundErr; a bucket that is missing is 10059."""
-Known = dict[str, VoiceInfo]
+NOTHING = KnownVoices(())
+Infos = list[VoiceInfo]
+Told = list[bytes]
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +34,9 @@ class Voices:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._known: Known | None = None
+        self._known: KnownVoices | None = None
+        self._told: Told = []
+        self._infos: dict[bytes, Infos] = {}
         self._read_at_s = -FRESH_S
         self._readable = True
         self._reading = asyncio.Lock()
@@ -39,18 +45,22 @@ class Voices:
         known = await self._working()
         if known is None:
             raise Refused("unavailable", "It is not known at the moment which voices work. Please try again.")
-        return VoiceList(voices=[known[voice] for voice in sorted(known)])
+        return VoiceList(voices=fitting(known.wanted(question)))
+
+    async def require_settable(self, voice: str) -> None:
+        """Raises Refused (`invalid_request`, `ambiguous_voice`)."""
+        (await self._working() or NOTHING).refuse_unsettable(voice)
 
     async def works(self, voice: str) -> bool:
         """False as well as long as nothing has been read: calls would use the fallback voice."""
-        return _is_among(voice, await self._working() or {})
+        return voice in (await self._working() or NOTHING)
 
     async def status_in_call(self, voice: str) -> VoiceStatus:
         """`ok` as long as nothing has been read: no call records a fallback that nobody knows of."""
         known = await self._working()
-        return VoiceStatus.FALLBACK if known is not None and not _is_among(voice, known) else VoiceStatus.OK
+        return VoiceStatus.FALLBACK if known is not None and voice not in known else VoiceStatus.OK
 
-    async def _working(self) -> Known | None:
+    async def _working(self) -> KnownVoices | None:
         """None: nothing could be read so far."""
         if self._is_fresh() or (self._reading.locked() and self._known is not None):
             return self._known
@@ -66,7 +76,7 @@ class Voices:
     async def _read(self) -> None:
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                self._known = await self._all()
+                self._keep(await self._all())
         except (NatsError, TimeoutError) as e:
             if self._readable:
                 log.warning("the bucket of voices cannot be read", extra={"reason": type(e).__name__})
@@ -75,35 +85,36 @@ class Voices:
             self._readable = True
         self._read_at_s = time.monotonic()
 
-    async def _all(self) -> Known:
-        """One worker's voices after the other's, in the order in which they were told."""
+    def _keep(self, told: Told) -> None:
+        """Thousands of voices are not read again for each question, as they hardly ever change."""
+        if self._known is not None and told == self._told:
+            return
+        self._infos = {data: self._infos.get(data) or _read_voices(data) for data in told}
+        self._known = KnownVoices(info for data in told for info in self._infos[data])
+        self._told = told
+
+    async def _all(self) -> Told:
+        """What the workers have told, each text once, in no order that depends on when."""
         js = self._bus.jetstream(READ_WITHIN_S)
-        known: Known = {}
+        told: Told = []
         sequence = 1
         while True:
             try:
-                told = await js.get_msg(STREAM, seq=sequence, subject=ANY_KEY, next=True)
+                message = await js.get_msg(STREAM, seq=sequence, subject=ANY_KEY, next=True)
             except NotFoundError as e:
                 if e.err_code != NO_MESSAGE_FOUND:
                     raise
-                return known
+                # Replicas have the same voices, and take turns in telling them.
+                return sorted(set(told))
             # A deleted key has no data.
-            if told.data:
-                known |= _read_voices(told.data)
-            sequence = (told.seq or sequence) + 1
+            if message.data:
+                told.append(message.data)
+            sequence = (message.seq or sequence) + 1
 
 
-def _is_among(voice: str, known: Known) -> bool:
-    """By its name or by its id, whichever the bot has."""
-    provider, _, voice_id = voice.partition(":")
-    return voice in known or any(
-        info.provider == provider and info.id == voice_id for info in known.values() if info.id
-    )
-
-
-def _read_voices(data: bytes) -> Known:
+def _read_voices(data: bytes) -> Infos:
     try:
-        return {info.voice: info for info in WorkerVoices.decode(data).voices}
+        return WorkerVoices.decode(data).voices
     except ValidationError:
         log.error("voices that cannot be read", extra={"bytes": len(data)})
-        return {}
+        return []

@@ -24,7 +24,7 @@ SERVICE = "dialog-worker"
 async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
-        SharedBreakers(bus, "llm", settings.worker_id) as breakers,
+        SharedBreakers(bus, "llm", settings.worker_id, longest_open_s=settings.left_alone_s) as breakers,
         open_language_model(settings, breakers.guard) as model,
         open_webhooks(settings, Permits(bus, settings.webhook_calls_per_s)) as webhooks,
     ):

@@ -17,12 +17,11 @@ from callbot.dialog_worker.language_model import (
     TellUsed,
     tell_nobody,
 )
-from callbot.dialog_worker.providers.openai_compatible import open_endpoint
 from callbot.dialog_worker.settings import Settings
 from callbot.runtime.chain import Attempt, Link, streamed, unheard
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.guard import Guard, LocalGuard
-from callbot.runtime.provider_chain import opened
+from callbot.runtime.provider_chain import brought_along, opened
 
 GROUP: Final = "callbot.llm"
 BROKEN_OFF: Final = "broken_off"
@@ -133,6 +132,9 @@ class _Named:
         return self.endpoint.name
 
     def load(self) -> Open:
+        # A second of start-up, and nothing that another package's model needs.
+        from callbot.dialog_worker.providers.openai_compatible import open_endpoint
+
         return partial(open_endpoint, self.endpoint)
 
 
@@ -151,7 +153,8 @@ async def open_language_model(
     def open_one(open_model: Open) -> AbstractAsyncContextManager[LanguageModel]:
         return open_model(settings)
 
-    models = opened(GROUP, settings.llm, open_one, variable="CALLBOT_LLM", auto=names, more=endpoints)
+    auto = [*names, *brought_along(GROUP)]
+    models = opened(GROUP, settings.llm, open_one, variable="CALLBOT_LLM", auto=auto, more=endpoints)
     async with models as usable:
         yield ModelChain(_links(usable, settings, guard), hedge=settings.llm_hedge, told=told)
 

@@ -6,10 +6,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from callbot.dialog_worker.endpoints import Endpoint, TokensField, first_endpoint, http_url, more_endpoints
 from callbot.runtime.keyring import KeyRing
-from callbot.runtime.settings import Networks, ServiceSettings, WebhookHttp
+from callbot.runtime.settings import ChainSettings, Networks, WebhookHttp
 
 
-class Settings(ServiceSettings):
+class Settings(ChainSettings):
     room: int = Field(128, ge=1)
     """How many calls this worker thinks for at once."""
 

@@ -20,6 +20,7 @@ STATUS_OF_REFUSAL = {
     "internal_error": 500,
     "invalid_request": 400,
     "invalid_bot": 400,
+    "ambiguous_voice": 400,
     "twilio_auth_failed": 400,
     "unauthorized": 401,
     "invalid_credentials": 401,
@@ -101,10 +102,19 @@ def refused(refusal: Refused) -> ApiError:
     headers = limit_headers(refusal.details) if status in RETRY_AFTER_S else {}
     details: Any = {name: _detail(name, value) for name, value in refusal.details.items()}
     if status == 400:
-        field = refusal.details.get("field")
-        message = refusal.message.removeprefix(f"{field}: ")
-        details = [WrongField(field=field, message=message)] if field else []
+        details = _of_a_field(refusal)
     return ApiError(status, refusal.code, refusal.message, details or None, headers)
+
+
+def _of_a_field(refusal: Refused) -> list[WrongField]:
+    """What a validator of the gateway's would have said."""
+    field = refusal.details.get("field")
+    if not field:
+        return []
+    told = WrongField(field=field, message=refusal.message.removeprefix(f"{field}: "))
+    if candidates := refusal.details.get("candidates"):
+        told["candidates"] = candidates.split()
+    return [told]
 
 
 def limit_headers(limit: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What is wrong with the fields of a request, in sentences that say what would be right."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ SENTENCES = {
     "key_id": "must be key_ and up to 32 letters and digits",
     "language": "must be a language tag such as en-US",
     "phone_number_sid": "must be PN and 32 hexadecimal digits, in lower case",
+    "provider": "must be the name of a provider, such as elevenlabs",
     "timezone": "must be a name of the IANA time zone database, such as Europe/Berlin",
     "transfer_to": "must be a phone number in E.164, such as +14155550111",
     "webhook_secret": "must be 16 to 200 printable ASCII characters without spaces",
@@ -26,6 +27,8 @@ class WrongField(TypedDict):
 
     field: str
     message: str
+    candidates: NotRequired[list[str]]
+    """What could have been meant."""
 
 
 def wrong_fields(error: ValidationError) -> list[WrongField]:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 OPEN_WITHIN_S: Final = 60.0
 """Models may have to be loaded."""
 CLOSE_WITHIN_S: Final = 5.0
+OURS: Final = "callbot."
+"""What our own modules' names begin with; another package's have its own name."""
 
 
 class Installed(Protocol):
@@ -28,6 +30,11 @@ class Installed(Protocol):
     def name(self) -> str: ...
 
     def load(self) -> Any: ...
+
+
+def brought_along(group: str) -> list[str]:
+    """Names of the entry points that come from packages outside of this repository."""
+    return sorted({e.name for e in entry_points(group=group) if not e.value.startswith(OURS)})
 
 
 @asynccontextmanager
@@ -56,7 +63,7 @@ async def opened(
     unusable: dict[str, str] = {}
     stack = AsyncExitStack()
     try:
-        for name in chosen or auto:
+        for name in chosen or dict.fromkeys(auto):
             if name not in installed:
                 unusable[name] = "not installed"
                 continue

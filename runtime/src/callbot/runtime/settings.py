@@ -75,6 +75,13 @@ class ServiceSettings(BaseSettings):
         return self.otlp_traces_endpoint or (base and f"{base}/v1/traces")
 
 
+class ChainSettings(ServiceSettings):
+    """What the services share that have a chain of providers."""
+
+    left_alone_s: float = Field(60.0, ge=0)
+    """A provider that has failed too often is left alone so long at most. 0: it is tried every time."""
+
+
 class ProviderOptions(BaseSettings):
     """What one provider can be told: a subclass in the provider's own file, read when it is opened.
 

@@ -17,6 +17,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
+from callbot.runtime.breaker import LONGEST_OPEN_S, Breaker
 from callbot.runtime.bus import Bus, Listening
 from callbot.runtime.errors import BusError
 from callbot.runtime.guard import Guard, LocalGuard
@@ -45,12 +46,14 @@ class SharedBreakers:
         role: Literal["stt", "llm", "tts"],
         worker_id: str,
         *,
+        longest_open_s: float = LONGEST_OPEN_S,
         claim_within_s: float = CLAIM_WITHIN_S,
         read_every_s: float = READ_EVERY_S,
     ) -> None:
         self._bus = bus
         self._role = role
         self._worker_id = worker_id
+        self._longest_open_s = longest_open_s
         self._claim_within_s = claim_within_s
         self._read_every_s = read_every_s
         self._guards: dict[str, LocalGuard] = {}
@@ -78,13 +81,14 @@ class SharedBreakers:
     def guard(self, provider: str) -> Guard:
         """The same one for the same name. A name that cannot be a key is not shared."""
         if provider not in self._guards:
+            breaker = Breaker(longest_open_s=self._longest_open_s)
             if _MAY_BE_A_KEY.fullmatch(provider):
-                guard = SharedGuard(provider, self._worker_id, self._claim, self._something_new.set)
+                guard = SharedGuard(provider, self._worker_id, self._claim, self._something_new.set, breaker)
                 self._guards[provider] = self._shared[provider] = guard
                 self._unread.add(provider)
                 self._something_new.set()
             else:
-                self._guards[provider] = LocalGuard(provider)
+                self._guards[provider] = LocalGuard(provider, breaker)
         return self._guards[provider]
 
     async def _keep_exchanging(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from callbot.runtime.breaker import TRIAL_S, State
+from callbot.runtime.breaker import TRIAL_S, Breaker, State
 from callbot.runtime.errors import ProviderError
 from callbot.runtime.guard import LocalGuard
 from callbot.schemas.providers import BreakerState
@@ -29,11 +29,12 @@ class SharedGuard(LocalGuard):
         worker_id: str,
         claim: Callable[["SharedGuard"], Awaitable[BreakerState | None]],
         wake: Callable[[], None],
+        breaker: Breaker | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        super().__init__(provider, now=now)
+        super().__init__(provider, breaker, now=now)
         self._worker_id = worker_id
         self._claim = claim
         self._wake = wake

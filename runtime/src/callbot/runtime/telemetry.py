@@ -90,7 +90,10 @@ def set_up_logs(
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger("callbot").setLevel(wanted)
+    # HTTP clients of other packages tell every header in their details, and a key may be in it.
+    root.setLevel(max(logging.INFO, wanted))
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     for chatty in ("nats", "aiohttp.access", "httpx", "httpx2", "openai", "faster_whisper", "pymongo"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -19,10 +19,9 @@ from callbot.schemas.language_tags import Language
 from callbot.schemas.message import BotId, Message, NoNul, Timestamp
 from callbot.schemas.turn_taking import Greeting, Phrases, TurnTaking
 from callbot.schemas.users import AsUser, RateLimit
+from callbot.schemas.voices import DEFAULT_VOICE, Voice
 from callbot.schemas.webhook import WebhookAnswer
 
-VOICE_PROVIDERS = ("cartesia", "deepgram", "elevenlabs", "google", "openai", "piper", "playht", "polly")
-DEFAULT_VOICE = "piper:joe"
 DEFAULT_GREETING = ENGLISH_HELLO
 
 
@@ -40,14 +39,6 @@ class VoiceStatus(StrEnum):
 class Suggest(StrEnum):
     FULL = "full"
     OFF = "off"
-
-
-def _known_voice(voice: str) -> str:
-    provider, _, name = voice.partition(":")
-    if provider not in VOICE_PROVIDERS or not name or not name.isprintable() or " " in name:
-        known = ", ".join(f"{p}:…" for p in VOICE_PROVIDERS)
-        raise ValueError(f"must be provider:name with one of {known}")
-    return voice
 
 
 def _absolute_url(url: str) -> str:
@@ -70,7 +61,6 @@ def _text(min_length: int, max_length: int) -> StringConstraints:
 Goal = Annotated[str, _text(1, 2000), NoNul]
 Context = Annotated[str, _text(0, 20_000), NoNul]
 Webhook = Annotated[str, _text(1, 2000), AfterValidator(_absolute_url)]
-Voice = Annotated[str, StringConstraints(max_length=200), AfterValidator(_known_voice)]
 E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 Hint = Annotated[str, _text(1, 100), NoNul]
 WebhookSecret = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{16,200}$")]
@@ -194,7 +184,8 @@ class BotSummary(Message):
 
 
 class CreateBot(AsUser):
-    """Refused with `bot_limit`, `invalid_request`, `twilio_unavailable`, `no_number_available`."""
+    """Refused with `ambiguous_voice`, `bot_limit`, `invalid_request`, `twilio_unavailable`,
+    `no_number_available`."""
 
     definition: BotDefinition
 
@@ -204,7 +195,7 @@ class BotRef(AsUser):
 
 
 class UpdateBot(AsUser):
-    """Refused with `bot_not_found`, `precondition_failed`, `invalid_request`."""
+    """Refused with `ambiguous_voice`, `bot_not_found`, `precondition_failed`, `invalid_request`."""
 
     bot_id: BotId
     if_version: int | None = None
@@ -264,29 +255,3 @@ class TryWebhook(Message):
     sealed_webhook_secret: str
     language: str
     body: TestWebhookBody
-
-
-class ListVoices(AsUser):
-    pass
-
-
-class VoiceInfo(Message):
-    """A voice that works here."""
-
-    voice: Voice
-    """As it stands in a bot: `provider:name`."""
-    provider: str
-    name: str
-    language: str
-    id: str = ""
-    """The vendor's own; a bot's voice may have it in the place of the name."""
-
-
-class VoiceList(Message):
-    voices: list[VoiceInfo]
-
-
-class WorkerVoices(Message):
-    """What one tts-worker can speak with. Bucket `voices`, key: the worker's id."""
-
-    voices: list[VoiceInfo]

@@ -81,7 +81,7 @@ VOICES: Final = Bucket(
     writers=frozenset({"tts-worker"}),
     readers=frozenset({"call-router"}),
     ttl_s=60,
-    max_bytes=8 * 1024 * 1024,
+    max_bytes=32 * 1024 * 1024,
 )
 WEBHOOK_PERMITS: Final = Bucket(
     name="webhook-permits",

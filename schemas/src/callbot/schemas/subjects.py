@@ -15,11 +15,9 @@ from callbot.schemas.bots import (
     BotRef,
     CreateBot,
     ListBots,
-    ListVoices,
     TestWebhook,
     TryWebhook,
     UpdateBot,
-    VoiceList,
     WebhookTested,
 )
 from callbot.schemas.calls import (
@@ -77,6 +75,7 @@ from callbot.schemas.users import (
     SignUp,
     UpdateMe,
 )
+from callbot.schemas.voices import ListVoices, VoiceList
 
 M = TypeVar("M", bound=Wire)
 A = TypeVar("A", bound=Wire)

@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from callbot.runtime.breaker import blames_provider
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS
 from callbot.stt_worker.recognition import Streaming
-from callbot.stt_worker.recognizer import SpeechStream
+from callbot.stt_worker.recognizer import SpeechStream, WatchedStream
 
 OPEN_WITHIN_S: Final = 2.0
 CLOSE_WITHIN_S: Final = 1.0
@@ -19,6 +20,9 @@ PAUSE_S: Final = 0.2
 """Between one that could not be opened and the next."""
 ASK_AGAIN_S: Final = 1.0
 """How often breakers are asked while none admits."""
+PUT_OFF_S: Final = 2.0
+"""Who cannot do this call (its language, its hints) is not asked for so long; then for twice as long."""
+LONGEST_PUT_OFF_S: Final = 60.0
 log = logging.getLogger(__name__)
 
 Backlog = Callable[[], tuple[int, bytes]]
@@ -53,6 +57,8 @@ class KeptStream:
         self.open: Open | None = None
         self.errors: dict[str, str] = {}
         """By provider: the code of what went wrong when it was to be opened last."""
+        self._put_off: dict[str, tuple[float, float]] = {}
+        """By provider: until when it is not asked, and how long that was."""
 
     def begin(self) -> None:
         if self._links and self._task is None:
@@ -85,16 +91,42 @@ class KeptStream:
             async with AsyncExitStack() as held:
                 stream = await opened(held, link, self._language, self._hints)
                 if isinstance(stream, ProviderError):
-                    self.errors[link.name] = stream.code
+                    self.missed(link, stream)
                     await asyncio.sleep(PAUSE_S)
                     continue
                 self._anew.clear()
                 self._take(link, stream)
                 try:
-                    await self._anew.wait()
+                    lost = await self._until_another_is_needed(stream)
                 finally:
                     self.open = None
                     await _closed(held, link)
+            if lost is not None:
+                link.guard.broken_off(lost)
+                self.missed(link, lost)
+                await asyncio.sleep(PAUSE_S)
+
+    def missed(self, link: Streaming, error: ProviderError) -> float:
+        """For how many seconds it is not asked for this call: breakers do not count what a call asks for."""
+        self.errors[link.name] = error.code
+        if blames_provider(error):
+            return 0.0
+        _, last_s = self._put_off.get(link.name, (0.0, PUT_OFF_S / 2))
+        pause_s = min(2 * last_s, LONGEST_PUT_OFF_S)
+        self._put_off[link.name] = (time.monotonic() + pause_s, pause_s)
+        return pause_s
+
+    async def _until_another_is_needed(self, stream: SpeechStream) -> ProviderError | None:
+        """The error of one that broke without being asked for anything."""
+        anew = asyncio.create_task(self._anew.wait())
+        lost = asyncio.create_task(stream.lost()) if isinstance(stream, WatchedStream) else None
+        try:
+            await asyncio.wait({anew, lost} if lost else {anew}, return_when=asyncio.FIRST_COMPLETED)
+            return lost.result() if lost and lost.done() and not anew.done() else None
+        finally:
+            anew.cancel()
+            if lost is not None:
+                lost.cancel()
 
     def _take(self, link: Streaming, stream: SpeechStream) -> None:
         from_ms, audio = self._backlog()
@@ -105,7 +137,8 @@ class KeptStream:
     async def _admitted(self) -> Streaming:
         while True:
             for link in self._links:
-                if await link.guard.admits():
+                put_off_until_s, _ = self._put_off.get(link.name, (0.0, 0.0))
+                if time.monotonic() >= put_off_until_s and await link.guard.admits():
                     return link
             await asyncio.sleep(ASK_AGAIN_S)
 

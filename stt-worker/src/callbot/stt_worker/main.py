@@ -16,7 +16,7 @@ SERVICE = "stt-worker"
 async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
-        SharedBreakers(bus, "stt", settings.worker_id) as breakers,
+        SharedBreakers(bus, "stt", settings.worker_id, longest_open_s=settings.left_alone_s) as breakers,
         open_recognition(settings, breakers) as recognition,
         open_prosody(settings) as prosody,
         voice_activity(judge_for(settings)) as detection,

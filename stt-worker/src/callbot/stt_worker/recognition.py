@@ -7,7 +7,7 @@ from typing import Final, Protocol, Self, TypeVar, cast
 
 from callbot.runtime.chain import Link
 from callbot.runtime.guard import Guard, LocalGuard
-from callbot.runtime.provider_chain import opened
+from callbot.runtime.provider_chain import brought_along, opened
 from callbot.stt_worker.recognizer import (
     GROUP,
     AnyRecognizer,
@@ -18,7 +18,8 @@ from callbot.stt_worker.recognizer import (
 )
 from callbot.stt_worker.settings import Settings
 
-AUTO: Final = ("deepgram", "google", "openai", "local")
+VENDORS: Final = ("deepgram", "google", "openai")
+LAST: Final = "local"
 ON_THIS_MACHINE: Final = frozenset({"local", "scripted"})
 """No network that may stall: their words are waited for as long as any are."""
 P = TypeVar("P")
@@ -108,6 +109,6 @@ async def open_recognition(settings: Settings, guards: Guards) -> AsyncIterator[
         settings.stt,
         lambda entry: cast(RecognizerProvider, entry).open(settings),
         variable="CALLBOT_STT",
-        auto=AUTO,
+        auto=(*VENDORS, *brought_along(GROUP), LAST),
     ) as providers:
         yield Recognition(providers, guards, settings)

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
+from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS
 from callbot.stt_worker.settings import Settings
 
@@ -75,6 +76,14 @@ class SpeechStream(Protocol):
 
     def says_over(self, from_ms: int) -> bool | None:
         """The vendor's own opinion: is the turn that began there over? None: it has none."""
+
+
+@runtime_checkable
+class WatchedStream(Protocol):
+    """A SpeechStream whose connection is looked after while nothing is asked of it may have this too."""
+
+    async def lost(self) -> ProviderError:
+        """Returns when it hears nothing any more, whatever is asked of it. May be cancelled."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveFloat, model_validator
 from pydantic_settings import NoDecode
 
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ChainSettings
 from callbot.stt_worker.end_of_turn import STAYED_MS
 
 
@@ -19,7 +19,7 @@ def _by_name(value: object) -> object:
 Deadlines = Annotated[dict[str, PositiveFloat], NoDecode, BeforeValidator(_by_name)]
 
 
-class Settings(ServiceSettings):
+class Settings(ChainSettings):
     stt: str = ""
     """Recognisers, by the names of their entry points in `callbot.stt`, separated by commas: who is asked
     first, who takes over. Empty: those whose credentials are set, then `local`."""

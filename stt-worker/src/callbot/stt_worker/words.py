@@ -5,6 +5,7 @@ from typing import Final
 
 from callbot.schemas.language_tags import base_of
 from callbot.stt_worker.dictation import Dictation, dictation
+from callbot.stt_worker.languages.floor_words import wants_the_floor_in
 from callbot.stt_worker.languages.language_words import tokens
 from callbot.stt_worker.languages.tables import word_count as word_count
 from callbot.stt_worker.languages.tables import words_in
@@ -90,9 +91,9 @@ def is_backchannel(text: str, language: str = "en-US") -> bool:
 
 def wants_the_floor(text: str, language: str = "en-US") -> bool:
     """Where the words for it are not known, whatever is said may be one."""
-    return base_of(language) != "en" or any(
-        re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split()
-    )
+    if base_of(language) != "en":
+        return wants_the_floor_in(language, text) is not False
+    return any(re.sub(r"[^a-z]", "", word) in WANTS_THE_FLOOR for word in text.lower().split())
 
 
 def completeness(text: str, language: str = "en-US") -> Completeness:

@@ -9,7 +9,7 @@ from typing import Final
 from callbot.runtime.chain import Attempt, Link, streamed, unheard
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS, SILENCE_BYTE
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo, folded
 from callbot.tts_worker.counted_speech import TellUsed, counted, tell_nobody
 from callbot.tts_worker.first_audio import in_time
 from callbot.tts_worker.hedging import hedged
@@ -60,7 +60,8 @@ class ChainSynthesizer:
         link = self._link_of(voice)
         if link is None or not link.provider.ready:
             return False
-        return link.name not in LOCAL or any(info.voice == voice.in_bot for info in link.provider.voices)
+        wanted = folded(voice.in_bot)
+        return link.name not in LOCAL or any(folded(info.voice) == wanted for info in link.provider.voices)
 
     async def warm(self, voice: Voice) -> None:
         """A call with this voice begins. Raises nothing."""

@@ -16,7 +16,7 @@ SERVICE = "tts-worker"
 async def serve(settings: Settings) -> None:
     async with (
         connect(settings.nats_url, speaks_as=SERVICE) as bus,
-        SharedBreakers(bus, "tts", settings.worker_id) as breakers,
+        SharedBreakers(bus, "tts", settings.worker_id, longest_open_s=settings.left_alone_s) as breakers,
         open_synthesizer(settings, breakers.guard) as synthesizer,
         ToldVoices(bus, synthesizer, settings.worker_id) as voices,
         mouths(bus, synthesizer, settings) as seats,

@@ -2,28 +2,24 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import entry_points
 from typing import Final
 
 from callbot.runtime.chain import Link
 from callbot.runtime.guard import Guard
-from callbot.runtime.provider_chain import opened
+from callbot.runtime.provider_chain import brought_along, opened
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import GROUP, Provider, Synthesizer
 
 VENDORS: Final = ("elevenlabs", "cartesia", "deepgram", "google", "polly", "openai", "playht")
 LAST: Final = "piper"
-BY_NAME_ONLY: Final = frozenset({"scripted"})
 MARGIN_S: Final = 0.5
 """A provider's own deadline comes before the chain's: its error says more."""
 
 
 def auto_order() -> tuple[str, ...]:
     """When the settings name nobody: vendors, what other packages have brought along, the local voice."""
-    ours = {*VENDORS, LAST, *BY_NAME_ONLY}
-    others = sorted({entry.name for entry in entry_points(group=GROUP)} - ours)
-    return (*VENDORS, *others, LAST)
+    return (*VENDORS, *brought_along(GROUP), LAST)
 
 
 @asynccontextmanager

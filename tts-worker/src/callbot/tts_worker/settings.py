@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from callbot.runtime.settings import ServiceSettings
+from callbot.runtime.settings import ChainSettings
 
 
-class Settings(ServiceSettings):
+class Settings(ChainSettings):
     tts: str = ""
     """The providers in their order, by commas: entry points of `callbot.tts`.
 
@@ -18,8 +18,11 @@ class Settings(ServiceSettings):
     """How many calls this worker speaks for at once."""
     tts_first_audio_s: float = Field(2.0, gt=0)
     """How long a provider may take to its first audio, and from each piece to the next."""
-    tts_switch_after_s: float = Field(1.2, gt=0)
-    """How long to its first audio, where another one of the chain could speak instead."""
+    tts_switch_after_s: float = Field(1.0, gt=0)
+    """How long to its first audio, where another one of the chain could speak instead.
+
+    The caller is asked for patience after 1.2 s, and hears that to its end: the other one should be first.
+    """
     tts_hedge: bool = True
     """A vendor that is slower than usual gets a second request beside the first: a few per cent more."""
     tts_fallback_voice: str = ""

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 

@@ -10,16 +10,14 @@ from nats.errors import Error as NatsError
 
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import TimedOut
-from callbot.schemas.bots import VoiceInfo, WorkerVoices
 from callbot.schemas.memory import VOICES
 from callbot.schemas.message import WorkerId
+from callbot.schemas.voices import VoiceInfo, WorkerVoices, fitting
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 
 TELL_EVERY_S: Final = 20.0
 LOOK_EVERY_S: Final = 1.0
 TOLD_WITHIN_S: Final = 3.0
-MAX_VOICES: Final = 3000
-"""Half of what fits into one message of the broker: the list of all workers' voices is one, too."""
 log = logging.getLogger(__name__)
 
 
@@ -52,10 +50,10 @@ class ToldVoices:
         told_at_s = 0.0
         while True:
             # A provider that cannot speak says nothing: what it said before is forgotten in time.
-            voices = self._synthesizer.voices[:MAX_VOICES] if self._synthesizer.ready else []
+            voices = self._synthesizer.voices if self._synthesizer.ready else []
             if voices and (voices != told or time.monotonic() - told_at_s >= TELL_EVERY_S):
                 try:
-                    await self._tell(WorkerVoices(voices=voices))
+                    await self._tell(WorkerVoices(voices=_told(voices)))
                     self.told, reason, told, told_at_s = True, "", voices, time.monotonic()
                 except (NatsError, TimedOut, TimeoutError) as e:
                     # The bucket is made by call-router, which may not have begun yet.
@@ -68,3 +66,9 @@ class ToldVoices:
         async with asyncio.timeout(TOLD_WITHIN_S):
             bucket = await self._bus.bucket(VOICES)
             await bucket.put(self._worker_id, voices.encode())
+
+
+def _told(voices: list[VoiceInfo]) -> list[VoiceInfo]:
+    if len(told := fitting(voices)) < len(voices):
+        log.warning("more voices than can be listed", extra={"voices": len(voices), "listed": len(told)})
+    return told

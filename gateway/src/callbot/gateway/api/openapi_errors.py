@@ -10,6 +10,7 @@ from callbot.schemas.users import UNAUTHORIZED
 Json = dict[str, Any]
 
 MEANINGS = {
+    "ambiguous_voice": "Several voices of the provider have this name; `details` lists them.",
     "bad_signature": "The request is not Twilio's, or was changed on its way.",
     "bot_limit": "The user has as many bots as are allowed.",
     "bot_not_found": "There is no such bot, or it is another user's.",
@@ -119,9 +120,9 @@ HEADERS: Json = {
     },
 }
 DETAILS = (
-    "What else there is to say, depending on the code; null where nothing. Of a 400 always a list, with "
-    "`field` and `message` of everything that is wrong; the field is `body`, a name in it, or that of a "
-    "parameter or header."
+    "What else there is to say, depending on the code; null where nothing. Of a 400 always a list, "
+    "with `field` and `message` of everything that is wrong; the field is `body`, a name in it, or that of a "
+    "parameter or header. An `ambiguous_voice` has `candidates`, too: what may be sent instead."
 )
 RATE_LIMIT = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 
@@ -192,6 +193,9 @@ def _headers_of(status: int) -> tuple[str, ...]:
     return {401: ("WWW-Authenticate",), 503: ("Retry-After",)}.get(status, ())
 
 
+_CANDIDATES = ["elevenlabs:21m00Tcm4TlvDq8ikWAM", "elevenlabs:EXAVITQu4vr4xnSDxMaL"]
+
+
 def _example(code: str) -> Json:
     details: Any = None
     if code == "invalid_request":
@@ -199,6 +203,9 @@ def _example(code: str) -> Json:
             {"field": "goal", "message": "String should have at least 1 character"},
             {"field": "gaol", "message": NOT_KNOWN},
         ]
+    if code == "ambiguous_voice":
+        message = f"2 voices of elevenlabs have this name: set one of {' '.join(_CANDIDATES)}"
+        details = [{"field": "voice", "message": message, "candidates": _CANDIDATES}]
     if code == "twilio_auth_failed":
         details = [{"field": "auth_token", "message": MEANINGS[code]}]
     if code == "webhook_invalid":

@@ -157,7 +157,8 @@ DESCRIPTIONS = {
         "Uses the connected number; without one, a number is bought where the operator has set up a Twilio "
         "account; else `number` is null and the bot is reached by `/voice?bot_id=`. `webhook_secret` is "
         "shown in this answer only. A voice whose provider does not work here is accepted: calls use the "
-        "fallback voice, and `voice_status` says so."
+        "fallback voice, and `voice_status` says so. Letter case does not count in a voice's name; in the "
+        "place of the name there may be the vendor's id, as `GET /voices` has it."
     ),
     "bot_list": "A plain list; the next page is in the `Link` header.",
     "bot_update": (
@@ -169,7 +170,10 @@ DESCRIPTIONS = {
         "Sends a sample request, signed as in a call, and tells what came back and how long it took. "
         "The body may be left out."
     ),
-    "voice_list": "Other voices may be set in a bot; calls then use the fallback voice.",
+    "voice_list": (
+        "Other voices may be set in a bot; calls then use the fallback voice. Vendors have thousands: where "
+        "they do not fit into one answer (about 6,500), its end is missing unless it is asked for less."
+    ),
     "call_list": "A plain list; the next page is in the `Link` header.",
     "call_get": (
         "Complete a moment after the call has ended. `usage` says what each provider was given for it, also "
@@ -179,6 +183,12 @@ DESCRIPTIONS = {
     "call_delete": "From every store. A call that still goes on cannot be erased.",
 }
 PARAMETERS: dict[str, tuple[str, Any]] = {
+    "provider": ("Only the voices of this provider.", "piper"),
+    "language": (
+        "Only voices that speak it: `en` is all of English, `en-GB` that alone. Voices of several "
+        "languages, or of one that is not told (`und`), are always among them.",
+        "en-US",
+    ),
     "bot_id": ("The bot's id.", _BOT_ID),
     "call_id": ("The call's id: Twilio's CallSid.", _CALL_ID),
     "key_id": ("The API key's id (not the key).", "key_3Nw8Tq"),

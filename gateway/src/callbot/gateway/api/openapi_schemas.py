@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
 
 from callbot.gateway.api.handling import NEVER_EMPTY
-from callbot.schemas.bots import VOICE_PROVIDERS, BotPatch
+from callbot.schemas.bots import BotPatch
 from callbot.schemas.users import RateLimit
+from callbot.schemas.voices import VOICE_PROVIDERS
 
 Json = dict[str, Any]
 Refs = dict[Any, Json]

@@ -65,13 +65,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET",    "/my-number",    ask.NUMBER_GET,   "Numbers", "Your connected number", refusals=("no_number",)),
     Route("DELETE", "/my-number",    ask.NUMBER_DISCONNECT, "Numbers", "Disconnect your number", refusals=("no_number", "conflict", "twilio_unavailable"), within_s=TWILIO_WITHIN_S),
 
-    Route("POST",   "/bots",         ask.BOT_CREATE,   "Bots", "Create a bot", ("definition", BotDefinition), etag="version", refusals=("bot_limit", "twilio_unavailable", "no_number_available"), within_s=TWILIO_WITHIN_S),
+    Route("POST",   "/bots",         ask.BOT_CREATE,   "Bots", "Create a bot", ("definition", BotDefinition), etag="version", refusals=("ambiguous_voice", "bot_limit", "twilio_unavailable", "no_number_available"), within_s=TWILIO_WITHIN_S),
     Route("GET",    "/bots",         ask.BOT_LIST,     "Bots", "List your bots", query=PAGE, lists="bots"),
     Route("GET",    "/bots/{bot_id}", ask.BOT_GET,     "Bots", "A bot", etag="version", refusals=("bot_not_found",)),
-    Route("PATCH",  "/bots/{bot_id}", ask.BOT_UPDATE,  "Bots", "Change a bot", ("changes", BotPatch), etag="version", if_match="if_version", refusals=("bot_not_found", "precondition_failed")),
+    Route("PATCH",  "/bots/{bot_id}", ask.BOT_UPDATE,  "Bots", "Change a bot", ("changes", BotPatch), etag="version", if_match="if_version", refusals=("ambiguous_voice", "bot_not_found", "precondition_failed")),
     Route("DELETE", "/bots/{bot_id}", ask.BOT_DELETE,  "Bots", "Delete a bot and release its number", refusals=("bot_not_found",), within_s=TWILIO_WITHIN_S),
     Route("POST",   "/bots/{bot_id}/test-webhook", ask.BOT_TEST, "Bots", "Send a sample request to the webhook", ("body", TestWebhookBody), body_may_miss=True, refusals=("bot_not_found", "webhook_timeout", "webhook_invalid", "webhook_rate_limited"), within_s=WEBHOOK_WITHIN_S),
-    Route("GET",    "/voices",       ask.VOICE_LIST,   "Bots", "Voices that work here", lists="voices"),
+    Route("GET",    "/voices",       ask.VOICE_LIST,   "Bots", "Voices that work here", query=("provider", "language"), lists="voices"),
 
     Route("GET",    "/calls",        ask.CALL_LIST,    "Calls", "List your calls, newest first", query=("bot_id", *PAGE), lists="calls"),
     Route("GET",    "/calls/{call_id}", ask.CALL_GET,  "Calls", "A call with every turn", refusals=("call_not_found",)),

@@ -113,6 +113,12 @@ class Connection:
         self._check()
         return holds()
 
+    async def lost(self) -> ProviderError:
+        """Returns when it is broken."""
+        while self._error is None:
+            await self._news.wait()
+        return self._error
+
     def _is_sent(self, to_ms: int) -> bool:
         nothing_left = not self._outbox.waiting_bytes and not self._sending
         return nothing_left or (self.clock.sent_ms or 0) >= to_ms

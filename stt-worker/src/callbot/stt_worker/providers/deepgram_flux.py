@@ -168,6 +168,9 @@ class FluxStream:
     def hear(self, from_ms: int, audio: bytes) -> None:
         self._connection.send_audio(from_ms, audio)
 
+    async def lost(self) -> ProviderError:
+        return await self._connection.lost()
+
     async def words(self, from_ms: int, to_ms: int) -> str:
         """Flux is left to decide for a moment: a turn that is forced to its end is torn from what follows."""
         await self._connection.push(to_ms)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from callbot.runtime.errors import ProviderError
 from callbot.stt_worker.providers import deepgram_errors
 from callbot.stt_worker.providers.deepgram_audio import CallClock
 from callbot.stt_worker.providers.deepgram_connection import Connection
@@ -124,6 +125,9 @@ class NovaStream:
 
     def hear(self, from_ms: int, audio: bytes) -> None:
         self._connection.send_audio(from_ms, audio)
+
+    async def lost(self) -> ProviderError:
+        return await self._connection.lost()
 
     async def words(self, from_ms: int, to_ms: int) -> str:
         await self._connection.push(to_ms)

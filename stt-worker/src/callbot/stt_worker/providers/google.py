@@ -82,13 +82,13 @@ class GoogleRecognizer:
         """Raises SettingsError. The vendor need not be there yet."""
         options = _options()
         try:
-            from callbot.stt_worker.providers.google_access import GoogleAccess
+            from callbot.runtime.google_access import GoogleAccess
             from callbot.stt_worker.providers.google_channels import Channels
         except ImportError as e:
             raise SettingsError(f"a package is missing (callbot-stt-worker[google]): {e.name}") from e
         access = GoogleAccess(Path(options.key_file) if options.key_file else None)
         async with AsyncExitStack() as opened:
-            await opened.enter_async_context(access.renewing())
+            await opened.enter_async_context(access)
             channels = Channels(options, access, settings.room)
             await opened.enter_async_context(channels.kept_open())
             yield cls(channels, options)

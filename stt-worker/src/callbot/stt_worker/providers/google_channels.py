@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import grpc
 
 from callbot.runtime.errors import ProviderError
+from callbot.runtime.google_access import GoogleAccess
 from callbot.stt_worker.providers.google import GoogleOptions
-from callbot.stt_worker.providers.google_access import GoogleAccess
 from callbot.stt_worker.providers.google_hearing import Line
 from callbot.stt_worker.providers.google_v1 import V1
 from callbot.stt_worker.providers.google_v2 import V2
@@ -56,12 +56,12 @@ class Channels:
         channel = min(self._live, key=self._live.__getitem__)
         self._live[channel] += 1
         try:
-            await self._access.ready()
+            await self._access.metadata()
             await _connected(channel)
             yield Line(
                 channel,
                 self._dialect(),
-                self._access.metadata,
+                self._access.latest,
                 self._options.google_stt_speed,
                 self._refused,
             )

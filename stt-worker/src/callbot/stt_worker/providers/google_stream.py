@@ -100,6 +100,11 @@ class GoogleStream:
                 return text
             await self._until_news(self._settle(to_ms, asked_s))
 
+    async def lost(self) -> ProviderError:
+        while self._error is None:
+            await self._until_news(None)
+        return self._error
+
     def so_far(self, from_ms: int) -> str:
         return self._transcript.so_far(from_ms)
 

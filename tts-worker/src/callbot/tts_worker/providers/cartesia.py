@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.settings import ProviderOptions, wrong_settings
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers import http_speech
 from callbot.tts_worker.providers.cartesia_wire import IDLE_S, Contexts, is_voice_id, voices_at
 from callbot.tts_worker.providers.socket_pool import SocketPool, all_audio, by, opened

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.settings import ProviderOptions
 from callbot.runtime.vendor_answers import malformed, refusal, unreachable, within
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.deepgram_socket import PROVIDER, DeepgramSocket, connected
 from callbot.tts_worker.providers.deepgram_sockets import DeepgramSockets
 from callbot.tts_worker.providers.listing import Listing
@@ -79,7 +79,7 @@ class DeepgramSynthesizer:
 
     def model_of(self, voice: Voice) -> str:
         """`aura-2` of `aura-2-thalia-en`."""
-        return (voice.name or self._options.voice).rsplit("-", 2)[0]
+        return (voice.name.lower() or self._options.voice).rsplit("-", 2)[0]
 
     async def warm(self, voice: Voice) -> None:
         try:
@@ -101,7 +101,8 @@ class DeepgramSynthesizer:
 
     async def _pool(self, voice: Voice) -> DeepgramSockets:
         """Raises ProviderError."""
-        model = voice.name or await self._default(voice.language)
+        # Their names have small letters only.
+        model = voice.name.lower() or await self._default(voice.language)
         pool = self._pools.pop(model, None)
         if pool is None:
             pool = DeepgramSockets(lambda: self._connected(model))

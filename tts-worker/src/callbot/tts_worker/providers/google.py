@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.settings import ProviderOptions, wrong_settings
 from callbot.runtime.vendor_answers import within
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.google_voices import GoogleVoice, GoogleVoices, chosen, is_full
 from callbot.tts_worker.providers.listing import Listing
 from callbot.tts_worker.settings import Settings
@@ -52,7 +52,7 @@ class GoogleSynthesizer:
         """Raises SettingsError."""
         options = _options()
         try:
-            from callbot.tts_worker.providers.google_access import GoogleAccess
+            from callbot.runtime.google_access import GoogleAccess
             from callbot.tts_worker.providers.google_speech import GoogleSpeech
         except ImportError as e:
             raise SettingsError(f"a package is missing (callbot-tts-worker[google]): {e.name}") from e

@@ -15,10 +15,10 @@ from google.cloud.texttospeech_v1.types import cloud_tts
 from google.protobuf.message import DecodeError
 
 from callbot.runtime.errors import ProviderError
+from callbot.runtime.google_access import GoogleAccess
 from callbot.runtime.settings import is_loopback
 from callbot.runtime.vendor_answers import broken_off, malformed, unreachable, wrong_audio
 from callbot.schemas.audio import SAMPLE_RATE_HZ
-from callbot.tts_worker.providers.google_access import GoogleAccess
 from callbot.tts_worker.providers.google_status import Ending, refusal
 from callbot.tts_worker.providers.google_voices import GoogleVoice
 from callbot.tts_worker.riff import MalformedRiff, RiffReader, samples_of

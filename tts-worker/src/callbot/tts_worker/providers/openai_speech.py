@@ -29,6 +29,7 @@ from callbot.runtime.vendor_answers import (
     within,
     wrong_audio,
 )
+from callbot.schemas.voices import folded
 from callbot.tts_worker.providers.kept_open import KeptOpen
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
@@ -90,6 +91,7 @@ class OpenAISynthesizer:
         names = [name.strip() for name in self._options.voices.split(",") if name.strip()]
         # They speak every language; which one is heard depends on the text.
         self.voices = [voice_info(PROVIDER, name, "und") for name in names]
+        self._spelt = {folded(name): name for name in names}
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession
         self.warmth = KeptOpen(self._knock, provider=PROVIDER)
@@ -168,7 +170,7 @@ class OpenAISynthesizer:
 
     def _body(self, text: str, voice: Voice) -> dict[str, object]:
         options = self._options
-        name = voice.name or options.voice
+        name = self._spelt.get(folded(voice.name), voice.name) or options.voice
         body: dict[str, object] = {
             "model": options.model,
             "input": text,

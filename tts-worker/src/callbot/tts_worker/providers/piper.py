@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.piper_child import CannotStart, ChildGone, PiperChild
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.settings import ProviderOptions, wrong_settings
 from callbot.runtime.vendor_answers import refusal, vendor_code
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers import http_speech
 from callbot.tts_worker.providers.kept_open import KeptOpen
 from callbot.tts_worker.settings import Settings

@@ -15,7 +15,7 @@ from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.runtime.settings import ProviderOptions, is_loopback, wrong_settings
 from callbot.runtime.vendor_answers import within
 from callbot.schemas.audio import SAMPLE_RATE_HZ
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.aws_signature import Credentials
 from callbot.tts_worker.providers.listing import Listing
 from callbot.tts_worker.providers.polly_requests import PollyRequests

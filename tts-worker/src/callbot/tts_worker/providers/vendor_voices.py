@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from callbot.runtime.errors import ProviderError
 from callbot.runtime.vendor_answers import within
-from callbot.schemas.bots import VoiceInfo
+from callbot.schemas.voices import VoiceInfo, folded
 from callbot.tts_worker.providers.listing import Listing
 from callbot.tts_worker.synthesizer import voice_info
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 KNOWN_FOR_S: Final = 3600.0
 MISSED_FOR_S: Final = 60.0
 """A name that was not found, or was not unique, may be put right at the vendor at any time."""
-MAX_LISTED: Final = 500
+MAX_LISTED: Final = 1000
 LOOKED_UP_WITHIN_S: Final = 10.0
 
 
@@ -30,11 +30,6 @@ class VendorVoice:
     name: str
     language: str = "und"
     """BCP 47; `und`: several, or not told."""
-
-
-def folded(name: str) -> str:
-    """How names are compared: letter case and the kind of white space do not count."""
-    return " ".join(name.casefold().split())
 
 
 def chosen(provider: str, name: str, found: Sequence[VendorVoice]) -> VendorVoice:

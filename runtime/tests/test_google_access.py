@@ -1,4 +1,7 @@
-"""Tokens that Google's token service gives: for an identity from elsewhere (https://google.aip.dev/auth/4117)."""
+"""Tokens that a service account signs itself, and those that Google's token service gives.
+
+The latter for an identity from elsewhere (https://google.aip.dev/auth/4117).
+"""
 
 import asyncio
 import json
@@ -11,8 +14,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from callbot.runtime import google_access
 from callbot.runtime.errors import ProviderError
-from callbot.tts_worker.providers.google_access import AHEAD_S, GoogleAccess
+from callbot.runtime.google_access import GoogleAccess
+from tests.vendors.google_account import write_key, wrong_token
 from tests.vendors.tts_vendor import CHATTER
 
 SUBJECT = "subject-token-of-the-tests"
@@ -90,7 +95,7 @@ async def test_what_google_auth_finds_itself_is_used_without_a_file(service: Tok
 async def test_a_token_is_renewed_before_its_end_and_nobody_waits(
     service: TokenService, tmp_path: Path
 ) -> None:
-    service.lives_s = int(AHEAD_S) + 2
+    service.lives_s = 4
     async with GoogleAccess(tmp_path / "key.json") as access:
         await access.metadata()
         await service.until_given(2)
@@ -120,3 +125,39 @@ async def test_an_unreachable_token_service_may_come_back(service: TokenService,
         with pytest.raises(ProviderError) as raised:
             await access.metadata()
     assert (raised.value.code, raised.value.retryable) == ("unavailable", True)
+
+
+async def test_a_token_is_signed_before_it_is_needed_and_names_the_project(tmp_path: Path) -> None:
+    async with GoogleAccess(write_key(tmp_path)) as access:
+        await access.metadata()
+        assert wrong_token(dict(access.latest())["authorization"]) == ""
+        assert access.project == "tests"
+
+
+async def test_a_token_is_renewed_ahead_of_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_access, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(google_access, "AHEAD_S", 7200.0)
+    signed = asyncio.Semaphore(0)
+    token = google_access._Account.token
+    loop = asyncio.get_running_loop()
+
+    def counted(account: google_access._Account) -> tuple[google_access.Metadata, float]:
+        loop.call_soon_threadsafe(signed.release)
+        metadata, _ = token(account)
+        return metadata, 0.1
+
+    monkeypatch.setattr(google_access._Account, "token", counted)
+    async with asyncio.timeout(10), GoogleAccess(write_key(tmp_path)) as access:
+        for _ in range(3):
+            await signed.acquire()
+        await access.metadata()
+
+
+async def test_a_file_that_is_no_key_is_told_without_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "key.json"
+    file.write_text('{"type": "service_account", "private_key": "do-not-repeat-me"}')
+    async with GoogleAccess(file) as access:
+        with pytest.raises(ProviderError) as caught:
+            await access.metadata()
+    assert (caught.value.code, caught.value.retryable) == ("refused", False)
+    assert "do-not-repeat-me" not in str(caught.value)

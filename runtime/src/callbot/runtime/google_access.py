@@ -1,7 +1,8 @@
-"""Google's access tokens, renewed ahead of their end and never while somebody waits for a voice.
+"""Google's access tokens, renewed ahead of their end and never while a call waits for one.
 
 A service account's key signs its tokens itself, without a request (https://google.aip.dev/auth/4111). Others
 (a login of gcloud, workload identity, a machine's own account) ask Google's token service, in a thread.
+Imported by Google's providers alone, when they are opened: its package is an extra.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from callbot.runtime.errors import ProviderError
 
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 TOKEN_WITHIN_S: Final = 10.0
-AHEAD_S: Final = 300.0
+AHEAD_S: Final = 600.0
+"""A token lives for an hour; a stream that is opened with it is not ended with it."""
 RETRY_AFTER_S: Final = 1.0
 MAX_RETRY_AFTER_S: Final = 60.0
 Metadata = tuple[tuple[str, str], ...]
@@ -40,7 +42,7 @@ class GoogleAccess:
         self._metadata: Metadata = ()
         self._valid_until_s = 0.0
         self._failure: ProviderError | None = None
-        self._changed = asyncio.Condition()
+        self._told = asyncio.Event()
         self._wanted = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
 
@@ -56,53 +58,59 @@ class GoogleAccess:
             await asyncio.gather(self._renewing, return_exceptions=True)
 
     async def metadata(self) -> Metadata:
-        """What proves who asks. Waits only as long as the first token is on its way. Raises ProviderError."""
-        if not self._is_valid():
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._is_valid() or self._failure is not None)
-        if self._is_valid():
+        """What proves who asks. Waits only while the first token is on its way. Raises ProviderError."""
+        await self._told.wait()
+        return self.latest()
+
+    def latest(self) -> Metadata:
+        """As `metadata`, without waiting. Raises ProviderError."""
+        if asyncio.get_running_loop().time() < self._valid_until_s:
             return self._metadata
-        assert self._failure is not None
-        raise self._failure
+        e = self._failure or ProviderError("unavailable", "no access token yet", retryable=True)
+        raise ProviderError(e.code, e.message, retryable=e.retryable)
 
     def was_refused(self) -> None:
         """A token was not taken: the key may be a new one by now."""
         self._wanted.set()
 
-    def _is_valid(self) -> bool:
-        return asyncio.get_running_loop().time() < self._valid_until_s
+    @property
+    def project(self) -> str:
+        """The credentials' own; empty while there is no token, or where they name none."""
+        return self._account.project
 
     async def _renew_for_ever(self) -> None:
         retry_s = RETRY_AFTER_S
         while True:
-            failure = await self._renew()
-            if failure is None:
+            self._failure = await self._renew()
+            self._told.set()
+            if self._failure is None:
                 retry_s = RETRY_AFTER_S
-                pause_s = max(self._valid_until_s - asyncio.get_running_loop().time() - AHEAD_S, retry_s)
+                lives_s = self._valid_until_s - asyncio.get_running_loop().time()
+                pause_s = max(lives_s - AHEAD_S, lives_s / 2, RETRY_AFTER_S)
             else:
-                log.warning("no access to Google", extra={"reason": str(failure)})
+                log.warning("no access to Google", extra={"reason": str(self._failure)})
                 pause_s, retry_s = retry_s, min(2 * retry_s, MAX_RETRY_AFTER_S)
-            async with self._changed:
-                self._failure = failure
-                self._changed.notify_all()
-            # A refusal hastens the next one, within bounds.
-            await asyncio.sleep(min(pause_s, RETRY_AFTER_S))
-            try:
-                async with asyncio.timeout(pause_s - min(pause_s, RETRY_AFTER_S)):
-                    await self._wanted.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self._wanted.clear()
+            await self._pause(pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """A refusal shortens it, within bounds."""
+        least_s = min(seconds, RETRY_AFTER_S)
+        await asyncio.sleep(least_s)
+        try:
+            async with asyncio.timeout(seconds - least_s):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._wanted.clear()
 
     async def _renew(self) -> ProviderError | None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TOKEN_WITHIN_S):
                 metadata, lives_s = await asyncio.to_thread(self._account.token)
         except (google.auth.exceptions.GoogleAuthError, TimeoutError, OSError, ValueError) as e:
             return _failure(e)
-        self._metadata, self._valid_until_s = metadata, loop.time() + lives_s
+        self._metadata, self._valid_until_s = metadata, asyncio.get_running_loop().time() + lives_s
         return None
 
 
@@ -119,6 +127,7 @@ class _Account:
     """Whose tokens they are. Used in one thread at a time, as all of it blocks."""
 
     def __init__(self, key_file: Path | None) -> None:
+        self.project = ""
         self._key_file = key_file
         self._read = b""
         self._credentials: Any = None
@@ -128,7 +137,8 @@ class _Account:
         read = self._key_file.read_bytes() if self._key_file else b"{}"
         if self._credentials is None or read != self._read:
             # To check a key takes 30 ms in which no other thread of Python runs: not at each renewal.
-            self._read, self._credentials = read, _credentials(json.loads(read))
+            self._credentials, self.project = _credentials(json.loads(read))
+            self._read = read
         request = google.auth.transport.requests.Request()
         self._credentials.refresh(functools.partial(request, timeout=TOKEN_WITHIN_S))
         headers = [("authorization", f"Bearer {self._credentials.token}")]
@@ -140,12 +150,12 @@ class _Account:
         return tuple(headers), lives_s
 
 
-def _credentials(info: Any) -> Any:
+def _credentials(info: Any) -> tuple[Any, str]:
     if isinstance(info, dict) and info.get("type") == "service_account":
         made = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
             info, scopes=SCOPES
         )
-        return made.with_always_use_jwt_access(True)
+        return made.with_always_use_jwt_access(True), str(info.get("project_id", ""))
     # It reads the same variable itself, and knows every other kind of file.
-    found, _ = google.auth.default(scopes=SCOPES)
-    return found
+    found, project = google.auth.default(scopes=SCOPES)
+    return found, project or ""
