@@ -40,14 +40,15 @@ def run(serve: Callable[[S], Coroutine[None, None, None]], settings_type: type[S
         show_pii=settings.log_pii,
     )
     try:
-        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
             runner.run(serve(settings))
     except CallbotError as e:
         log.error("cannot run", extra={"reason": str(e)})
         sys.exit(f"{service}: {e}")
 
 
-def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+def event_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop, where there is one."""
     if sys.platform == "win32":
         return asyncio.new_event_loop
     import uvloop
