@@ -21,6 +21,7 @@ from callbot.studio.bench.density_score import Times
 from callbot.studio.emulator.stream_messages import CONNECTED, StreamIds, TwilioVoice
 
 OPEN_WITHIN_S: Final = 10.0
+READ_TOGETHER_S: Final = 0.1
 _LONG: Final = struct.Struct(">BBH4x")
 _SHORT: Final = struct.Struct(">BB4x")
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
@@ -94,22 +95,22 @@ class PlayoutClock:
 
     def __init__(self) -> None:
         self._ends_s = 0.0
-        self._in_sentence = False
+        self.in_sentence = False
 
     def media(self, size: int, now_s: float) -> float:
         """So many bytes have come. For how many ms nothing had sounded inside a sentence."""
-        dry_s = max(0.0, now_s - self._ends_s) if self._in_sentence else 0.0
-        self._in_sentence = True
+        dry_s = max(0.0, now_s - self._ends_s) if self.in_sentence else 0.0
+        self.in_sentence = True
         self._ends_s = max(self._ends_s, now_s) + size / (BYTES_PER_MS * 1000)
         return dry_s * 1000
 
     def mark(self) -> float:
         """When it has to be echoed."""
-        self._in_sentence = False
+        self.in_sentence = False
         return self._ends_s
 
     def clear(self, now_s: float) -> None:
-        self._in_sentence = False
+        self.in_sentence = False
         self._ends_s = now_s
 
 
@@ -125,8 +126,10 @@ class DensityCall(asyncio.Protocol):
         """Of each frame, in a watched call."""
         self.heard: set[int] = set()
         """Numbers of the frames that the bus has carried, in a watched call."""
-        self.published_s: float | None = None
+        self._published_s: float | None = None
         """When the bus carried the beginning of a sentence of which nothing has come yet."""
+        self._began_s = 0.0
+        """When the last sentence began to come."""
         self.seen = seen
         self._sid = ids.stream_sid
         self._voice = TwilioVoice(ids)
@@ -212,19 +215,33 @@ class DensityCall(asyncio.Protocol):
         if message.startswith(_MEDIA):
             size = (len(message) - self._media_size) * 3 // 4
             size -= message.count(b"=", len(message) - len(_MEDIA_END) - 2)
+            if not self._playout.in_sentence:
+                self._begins(now_s)
             late_ms = self._playout.media(size, now_s)
             self.seen.bot_ms.add(late_ms, size // FRAME_BYTES)
-            if self.published_s is not None:
-                self.seen.first_ms.add((now_s - self.published_s) * 1000)
-                self.published_s = None
             return
         told = json.loads(message)
         if told["event"] == "mark":
             self._marks.append((self._playout.mark(), told["mark"]["name"]))
         elif told["event"] == "clear":
             self._playout.clear(now_s)
-            self.published_s = None
+            self._published_s = None
             self._marks = [(now_s, name) for _, name in self._marks]
+
+    def published(self) -> None:
+        """The bus has carried the beginning of a sentence; of the two sockets either may be read first."""
+        now_s = time.monotonic()
+        if now_s - self._began_s < READ_TOGETHER_S:
+            self.seen.first_ms.add(0.0)
+        else:
+            self._published_s = now_s
+
+    def _begins(self, now_s: float) -> None:
+        if self._published_s is not None:
+            self.seen.first_ms.add((now_s - self._published_s) * 1000)
+            self._published_s = None
+        else:
+            self._began_s = now_s
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -133,7 +133,7 @@ class Load:
 
         def bot_audio(audio: BotAudio) -> None:
             if audio.sentence == 0 and audio.offset == 0 and audio.payload:
-                call.published_s = time.monotonic()
+                call.published()
 
         await self._ears.hear(CALLER_AUDIO, caller_frame, call_id=call.call_sid)
         await self._gateway.hear(BOT_AUDIO, bot_audio, call_id=call.call_sid)

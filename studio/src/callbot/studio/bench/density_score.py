@@ -13,6 +13,9 @@ GENERATOR_LATE_MS: Final = 5.0
 TRIES: Final = 3
 """Of one step, while it is the generator that is late: a machine may have been busy with other things."""
 
+LEAST_CORE_MS: Final = 0.05
+"""Less says nothing of how many calls there could be."""
+
 Decision = Literal["up", "again", "stop"]
 
 
@@ -103,13 +106,16 @@ def print_head() -> None:
 def print_costs(row: Row) -> None:
     """Of the highest step that was carried."""
     each = of_services(core_ms(row))
-    print(f"\nat {row['calls']} calls:{'':9} core-ms per call-second   calls per core")
+    print(f"\nat {row['calls']} calls:{'':13} core-ms per call-second   calls per core")
     for service, cost in sorted(each.items(), key=lambda told: -told[1]):
-        print(f"  {service:22} {cost:21.2f} {1000 / cost if cost else 0:16.0f}")
+        per_core = f"{1000 / cost:.0f}" if cost >= LEAST_CORE_MS else ""
+        print(f"  {service:26} {cost:21.2f} {per_core:>16}")
     vad = each.get("stt-worker's other threads", 0.0)
-    three = each.get("gateway", 0.0) + each.get("nats", 0.0)
-    print(f"  gateway + nats + VAD   {three + vad:21.2f}   (VAD: the stt-worker's other threads)")
-    print(f"  gateway + nats + ears  {three + each.get('stt-worker', 0.0):21.2f}   (the whole stt-worker)")
+    two = each.get("gateway", 0.0) + each.get("nats", 0.0)
+    print(f"  {'gateway + nats + VAD':26} {two + vad:21.2f}   (VAD: the stt-worker's other threads)")
+    print(
+        f"  {'gateway + nats + ears':26} {two + each.get('stt-worker', 0.0):21.2f}   (the whole stt-worker)"
+    )
 
 
 def carried(rows: Sequence[Row]) -> Row | None:
