@@ -116,6 +116,9 @@ def density(
     vad: Annotated[str, typer.Option(help="silero, or energy, which needs no voice.")] = "silero",
     generators: Annotated[int, typer.Option(min=1, help="Processes that make the calls.")] = 1,
     replicas: Annotated[int, typer.Option(min=1)] = 1,
+    end_of_turn: Annotated[
+        bool, typer.Option("--end-of-turn", help="With its model, and interim transcripts.")
+    ] = False,
     profile: Annotated[str, typer.Option(help="A service: flame graph of each step, by py-spy.")] = "",
     seed: Seed = 1,
     out: Path = Path("build/bench/density.jsonl"),
@@ -126,7 +129,7 @@ def density(
 
     if vad not in ("silero", "energy"):
         raise typer.BadParameter("silero or energy", param_hint="--vad")
-    plan = DensityPlan(begin, step, most, seconds, vad, generators, replicas, seed)
+    plan = DensityPlan(begin, step, most, seconds, vad, generators, replicas, end_of_turn, seed)
     _run(density(plan, out, resume=resume, profile=profile))
 
 

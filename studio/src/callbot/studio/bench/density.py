@@ -2,8 +2,8 @@
 
 A call: the caller speaks for about 3 s of every 12 and sends a frame each 20 ms all the time, as Twilio does;
 the bot answers for about 6 s. Recogniser, voice and webhook are scripted; the voice activity detector is the
-real one unless `--vad energy` is given. Interim transcripts and the end-of-turn model are off: they are the
-recogniser's cost, not a frame's.
+real one unless `--vad energy` is given. The end-of-turn model and interim transcripts are off unless asked
+for: they cost with each pause and each word, not with each frame.
 
 Added frame delay:
 - of the caller's frames: from the write to the socket of the media stream until the frame is read from the
@@ -49,6 +49,7 @@ from callbot.studio.up import WITHOUT_LIMITS, Platform, PlatformFailed, running_
 
 CYCLE_MS: Final = 12_000
 WORDS: Final = "I would like to book a table for four people at seven tonight."
+ONLY_LISTENING: Final = {"CALLBOT_PROSODY": "off", "CALLBOT_INTERIM_SHARE": "0"}
 SETTLE_S: Final = 4.0
 WATCHED: Final = 8
 """Calls of each generator whose frames are read from the bus too: the broker carries those twice."""
@@ -71,6 +72,8 @@ class DensityPlan:
     generators: int = 1
     """Processes that make the calls."""
     replicas: int = 1
+    end_of_turn: bool = False
+    """With the end-of-turn model and interim transcripts, as the default has them."""
     seed: int = 1
 
 
@@ -82,8 +85,7 @@ async def density(plan: DensityPlan, out: Path, *, resume: bool, profile: str = 
     env = {
         **WITHOUT_LIMITS,
         "CALLBOT_VAD": plan.vad,
-        "CALLBOT_PROSODY": "off",
-        "CALLBOT_INTERIM_SHARE": "0",
+        **({} if plan.end_of_turn else ONLY_LISTENING),
         "CALLBOT_ROOM": "1000",
         "CALLBOT_MAX_CALLS": "1000",
         "CALLBOT_NATS_MONITOR": "1",
