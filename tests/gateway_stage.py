@@ -119,7 +119,7 @@ class Stage:
             self.now_ms += 20
             for role, worker in WORKERS.items():
                 self._beats.take(WorkerBeat(worker_id=worker, role=role, seats=1, room=9))
-            await self.call.hear(b"\xff" * 160)
+            self.call.hear(b"\xff" * 160)
             self.call._hand_over.ears_heard(self.call._frames.next_seq)
             self.call.tick(stalled=False)
 

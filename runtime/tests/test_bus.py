@@ -1,6 +1,7 @@
 """The bus allows what the table allows, and says what went wrong."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -37,9 +38,33 @@ async def test_told_messages_arrive_in_order(buses: Buses) -> None:
     assert heard == list(range(100))
 
 
+async def test_what_is_told_soon_arrives_in_order_in_few_writes(buses: Buses) -> None:
+    heard: list[tuple[str, int]] = []
+    done, others = asyncio.Event(), "CA" + "1" * 32
+
+    def on(call: str, audio: CallerAudio) -> None:
+        heard.append((call, audio.seq))
+        if len(heard) == 100:
+            done.set()
+
+    for call in (CALL, others):
+        await buses["stt-worker"].hear(CALLER_AUDIO, partial(on, call), call_id=call)
+    await buses["stt-worker"].flush()
+    tellers = [buses["gateway"].teller(CALLER_AUDIO, call_id=call) for call in (CALL, others)]
+    for seq in range(50):
+        for tell in tellers:
+            tell(CallerAudio(1, seq, seq * 20, b"\xff"))
+    assert buses["gateway"]._client.stats["out_msgs"] == 0
+    await asyncio.wait_for(done.wait(), 5)
+    assert [seq for call, seq in heard if call == CALL] == list(range(50))
+    assert [seq for call, seq in heard if call == others] == list(range(50))
+
+
 async def test_who_is_not_on_the_arrow_may_neither_speak_nor_listen(buses: Buses) -> None:
     with pytest.raises(NotAllowed):
         await buses["gateway"].tell(WORKER_BEAT, BEAT, worker_id="w")
+    with pytest.raises(NotAllowed):
+        buses["tts-worker"].teller(CALLER_AUDIO, call_id=CALL)
     with pytest.raises(NotAllowed):
         await buses["tts-worker"].hear(CALLER_AUDIO, lambda _: None, call_id=CALL)
     with pytest.raises(NotAllowed):

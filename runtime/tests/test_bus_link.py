@@ -10,12 +10,13 @@ from nats.errors import TimeoutError as NatsTimeout
 
 from callbot.runtime.bus import REFUSED_HEADER, Bus, connect
 from callbot.runtime.errors import NoResponders, SettingsError, TimedOut
+from callbot.schemas.audio import CallerAudio
 from callbot.schemas.bots import BotRef
 from callbot.schemas.calls import CallEnded, CallEvent
 from callbot.schemas.memory import PHRASES
 from callbot.schemas.message import Receipt, Refusal
 from callbot.schemas.seats import SeatRenew
-from callbot.schemas.subjects import BOT_DELETE, CALL_EVENT, SEAT_RENEW
+from callbot.schemas.subjects import BOT_DELETE, CALL_EVENT, CALLER_AUDIO, SEAT_RENEW
 from callbot.schemas.users import Credential, Done
 from tests.servers import PASSWORD, Server, url_for
 
@@ -118,6 +119,19 @@ async def test_a_link_that_breaks_while_it_is_written_to_is_a_bus_that_is_away(
         # Nothing is awaited in between: the client has not noticed yet.
         with pytest.raises(TimedOut):
             await _spoken(bus, way)
+
+
+async def test_what_is_told_soon_while_the_bus_is_away_is_not_told_late(server: Server) -> None:
+    async with connect(url_for("gateway", server), speaks_as="gateway") as bus:
+        tell = bus.teller(CALLER_AUDIO, call_id=CALL)
+        server.kill()
+        async with asyncio.timeout(5):
+            while bus.is_connected:
+                await asyncio.sleep(0.01)
+            tell(CallerAudio(1, 0, 0, b"\xff"))
+            while bus._soon._waiting:
+                await asyncio.sleep(0.01)
+        assert bus._client.stats["out_msgs"] == 0
 
 
 async def _spoken(bus: Bus, way: str) -> None:

@@ -64,7 +64,7 @@ async def test_both_tracks_of_a_call_are_in_the_stream_when_its_end_is_told(stag
     brief = a_brief(record=True, phrases=Phrases(recorded="This call is recorded."))
     await stage.begins(brief)
     await stage.passes(6000)
-    await stage.call.hear(b"\x55" * 160)
+    stage.call.hear(b"\x55" * 160)
     await stage.call.end("caller_hung_up")
     pieces = await recorded(stage)
     where = [(p.track, p.at_ms, p.length_ms) for p in pieces]

@@ -1,7 +1,7 @@
 """The caller's frames: cut to 20 ms, numbered, and kept until the ears have settled them."""
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from callbot.gateway.call_metrics import FRAMES
 from callbot.schemas.audio import FRAME_BYTES, FRAME_MS
@@ -9,8 +9,7 @@ from callbot.schemas.audio import FRAME_BYTES, FRAME_MS
 KEEP_FRAMES = 30_000 // FRAME_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     seq: int
     payload: bytes
     arrived_at_ms: float

@@ -12,6 +12,8 @@ from callbot.gateway.live_call import LiveCall, Platform
 
 log = logging.getLogger(__name__)
 TICK_S = 0.04
+WATCHED_EVERY = 2
+"""Ticks: audio is due with each, whatever else has a deadline can wait for the next."""
 STALLED_AFTER_S = 0.3
 """A tick that is this late means that the process slept: missing beats prove nothing then."""
 FORGET_BEATS_EVERY_TICKS = 1000
@@ -87,9 +89,10 @@ class Calls:
             ticks += 1
             if ticks % FORGET_BEATS_EVERY_TICKS == 0:
                 self.platform.beats.forget_old()
-            for call in list(self._live.values()):
+            stalled = late_s > STALLED_AFTER_S
+            for number, call in enumerate(list(self._live.values()), ticks):
                 try:
-                    call.tick(stalled=late_s > STALLED_AFTER_S)
+                    call.tick(stalled=stalled, watching=stalled or number % WATCHED_EVERY == 0)
                 except Exception:
                     log.exception("a call's tick failed", extra={"call_id": call.brief.call_id})
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 RECEIPT_WITHIN_S = 0.5
 RETRY_AFTER_S = 0.1
 EARS_WAIT_FRAMES = 500 // FRAME_MS
+SOON_FRAMES = 10
+"""More than so many that wait are a replay."""
 EARS_STUCK_MS = 1500
 """Ears that beat, and judge nothing of this much waiting audio for so long, are stuck or no longer ours."""
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -54,9 +56,11 @@ class HandOver:
     ) -> None:
         """`tell`: for the call's record."""
         self.seating = Seating(bus, brief, beats, self, spawn)
+        self._ears = self.seating.seats[Role.EARS]
         self.ears_gone_since_ms: float | None = None
         self._bus = bus
         self._call_id = brief.call_id
+        self._tell_ears = bus.teller(CALLER_AUDIO, call_id=brief.call_id)
         self._generation = brief.generation
         self._clock = beats.clock
         self._frames = frames
@@ -90,7 +94,7 @@ class HandOver:
             self._ears_moved_at_ms = self._clock()
             self._next_seq = self._frames.keep_from_seq
             self._live_from_seq = self._frames.next_seq
-            self._spawn(self.feed_ears())
+            self.feed_ears()
         elif role is Role.MIND:
             self._spawn(self._hand_turn(epoch))
         else:
@@ -130,21 +134,32 @@ class HandOver:
 
     # To the ears
 
-    async def feed_ears(self) -> None:
+    def feed_ears(self) -> None:
         """Sends the frames that the holder has not been sent; in order, whoever calls."""
-        if self._feeding:
+        if self._feeding or not self._ears.epoch:
             return
-        self._feeding = True
+        if self._frames.next_seq - self._next_seq > SOON_FRAMES:
+            self._feeding = True
+            self._spawn(self._replay())
+        elif self._bus.is_connected:
+            while (audio := self._next_audio()) is not None:
+                self._tell_ears(audio)
+
+    def _next_audio(self) -> CallerAudio | None:
+        epoch = self._ears.epoch
+        self._next_seq = max(self._next_seq, self._frames.keep_from_seq)
+        frame = self._frames.get(self._next_seq)
+        if not epoch or frame is None:
+            return None
+        self._next_seq += 1
+        return CallerAudio(
+            epoch, frame.seq, frame.seq * FRAME_MS, frame.payload, frame.seq < self._live_from_seq
+        )
+
+    async def _replay(self) -> None:
+        """As fast as the bus takes it."""
         try:
-            while self._bus.is_connected:
-                epoch = self.seating.epoch(Role.EARS)
-                self._next_seq = max(self._next_seq, self._frames.keep_from_seq)
-                frame = self._frames.get(self._next_seq)
-                if not epoch or frame is None:
-                    return
-                replayed = frame.seq < self._live_from_seq
-                self._next_seq += 1
-                audio = CallerAudio(epoch, frame.seq, frame.seq * FRAME_MS, frame.payload, replayed)
+            while self._bus.is_connected and (audio := self._next_audio()) is not None:
                 await self._bus.tell(CALLER_AUDIO, audio, call_id=self._call_id)
         except BusError as e:
             log.warning("caller audio not sent", extra={"call_id": self._call_id, "reason": str(e)})
@@ -160,7 +175,7 @@ class HandOver:
         """Frames were lost on the way, as when the broker is killed: they are sent again."""
         FRAMES_AGAIN.inc(max(0, self._next_seq - from_seq))
         self._next_seq = min(self._next_seq, from_seq)
-        self._spawn(self.feed_ears())
+        self.feed_ears()
 
     def tick(self, *, stalled: bool) -> None:
         """A worker can live and beat and yet not hear this call: its seat was given up, or is stuck."""

@@ -49,7 +49,6 @@ class Platform:
     events: EventLog
     phrases: PhraseLibrary
     pieces: PieceSender
-    """Of recordings."""
 
 
 class LiveCall:
@@ -75,14 +74,9 @@ class LiveCall:
         self._dead_air = DeadAir(self._clock())
         self._book = platform.phrases.book(brief)
         self.conversation = Conversation(brief, turns, Playout(), line, self._book, self, self._clock)
+        beats, tell = platform.beats, self._memory.tell
         self._hand_over = HandOver(
-            self._bus,
-            brief,
-            platform.beats,
-            self._frames,
-            self.conversation,
-            self._spawn,
-            self._memory.tell,
+            self._bus, brief, beats, self._frames, self.conversation, self._spawn, tell
         )
         self._seating = self._hand_over.seating
         self._hearing = Hearing(self.conversation, self._hand_over, self._frames, self._dead_air, self._clock)
@@ -169,7 +163,7 @@ class LiveCall:
 
     # From the caller and the clock
 
-    async def hear(self, payload: bytes) -> None:
+    def hear(self, payload: bytes) -> None:
         self._memory.media_flowed()
         now_ms = self._last_media_at_ms = self._clock()
         if self._frames.next_seq * FRAME_MS > now_ms - self._began_at_ms + AHEAD_MS:
@@ -179,7 +173,7 @@ class LiveCall:
                 if self._recording.awaits_notice:
                     self._recording.bot_said(self.conversation.speech.heard())
                 self._recording.heard(b"".join(frame.payload for frame in frames))
-            await self._hand_over.feed_ears()
+            self._hand_over.feed_ears()
 
     def press(self, digit: str) -> None:
         if self._over is not None:
@@ -194,15 +188,18 @@ class LiveCall:
         if self._over is None:
             self.conversation.mark_echoed(name)
 
-    def tick(self, *, stalled: bool) -> None:
-        """Every few tens of milliseconds. `stalled`: this process has slept since the last one."""
-        if self._over is None:
+    def tick(self, *, stalled: bool, watching: bool = True) -> None:
+        """`stalled`: this process has slept since the last one. Not `watching`: only the sound goes on."""
+        if self._over is not None:
+            return
+        if watching:
             self._hand_over.tick(stalled=stalled)
             if self.conversation.turns.current is None:
                 self._seating.at_boundary()
             self._typed(self._keypad.pause(self._clock()))
-            self.conversation.pump()
-            self._hearing.tick(stalled=stalled)
+        self.conversation.pump()
+        self._hearing.tick(stalled=stalled)
+        if watching:
             deaf, typing = not self._bus.is_connected, self._keypad.typing
             if not self._supervision.tick(self._clock(), self._last_media_at_ms, deaf=deaf, typing=typing):
                 self._spawn(self.abandon())
@@ -287,8 +284,7 @@ class LiveCall:
         self._start(work)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks.add(task := asyncio.create_task(work))
         task.add_done_callback(self._done)
         return task
 

@@ -8,7 +8,7 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -34,8 +34,9 @@ class Start:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
+    """Fifty a second in each call: a frozen dataclass would take twice the time to make."""
+
     payload: bytes
 
 
@@ -62,8 +63,8 @@ class Unknown:
 Incoming = Connected | Start | Media | Dtmf | MarkEchoed | Stop | Unknown
 
 
-def parse(text: str) -> Incoming:
-    """Raises MalformedMedia."""
+def parse(text: str | bytes) -> Incoming:
+    """Of UTF-8. Raises MalformedMedia."""
     try:
         message = orjson.loads(text)
         event = message["event"]

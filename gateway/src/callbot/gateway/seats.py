@@ -148,6 +148,8 @@ class Seat:
             return []
         if self.holder is not None and now_ms - self.holder.heard_at_ms > LOST_AFTER_MS:
             return self._lose(now_ms)
+        if not self._seeking:
+            return []
         return self._fall_back_if_due(now_ms) + self._offer_if_due(now_ms)
 
     def link_restored(self, now_ms: float) -> None:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from callbot.runtime import tracing
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
 from callbot.runtime.link_watch import LinkWatch
+from callbot.runtime.soon import Soon
 from callbot.schemas.audio import BotAudio, CallerAudio, MalformedAudio
 from callbot.schemas.memory import Bucket
 from callbot.schemas.message import Refusal, Wire
@@ -65,6 +66,7 @@ class Bus:
     def __init__(self, client: Client, service: str) -> None:
         self._client = client
         self._tasks: set[asyncio.Task[None]] = set()
+        self._soon = Soon(client)
         self.service = service
 
     @property
@@ -84,6 +86,13 @@ class Bus:
             await self._client.publish(row.of(**ids), message.encode(), headers=headers)
         except LINK_ERRORS as e:
             raise TimedOut(f"{row.name}: {e}") from e
+
+    def teller(self, row: Subject[M], **ids: str) -> Callable[[M], None]:
+        """For many messages that may be lost: checked once, told without waiting, sent a moment later.
+
+        A `tell` meanwhile overtakes them. Raises NotAllowed."""
+        self._check(row, speaks=True)
+        return self._soon.teller(row.of(**ids))
 
     async def ask(self, row: Question[M, A], message: M, *, timeout_s: float, **ids: str) -> A:
         """Raises Refused, NoResponders, TimedOut, NotAllowed."""
@@ -167,11 +176,8 @@ class Bus:
             log.warning("a refusal was not sent", extra={"code": refused.code, "reason": str(e)})
 
     async def flush(self, timeout_s: float = 2.0) -> None:
-        """Returns when the server has seen everything sent so far. Raises TimedOut.
-
-        Twice, because nats-py writes its PING ahead of what still waits to be written: the first round
-        empties that buffer, the second is behind it.
-        """
+        """Returns when the server has seen everything sent so far. Raises TimedOut."""
+        # Twice: nats-py writes its PING ahead of what still waits to be written, the second is behind it.
         try:
             for _ in range(2):
                 await self._client.flush(timeout=max(1, int(timeout_s)))
@@ -267,6 +273,7 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
             client = await nats.connect(
                 nats_url,
                 name=speaks_as,
+                skip_subject_validation=True,  # Subject.of has seen to them
                 inbox_prefix=f"_INBOX.{speaks_as}".encode(),
                 ping_interval=1,
                 max_outstanding_pings=2,

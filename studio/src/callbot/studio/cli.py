@@ -169,7 +169,7 @@ def trace(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 def bench(ctx: typer.Context) -> None:
-    """Measure: latency, turns, soak, api."""
+    """Measure: latency, turns, soak, api, density, providers."""
     name = "callbot.studio.bench.cli"
     if importlib.util.find_spec("callbot.studio.bench") is None:
         raise _sentence("callbot bench: the benches are not part of this installation")

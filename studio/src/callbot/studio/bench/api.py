@@ -12,11 +12,11 @@ from typing import Any
 
 import aiohttp
 
+from callbot.studio.bench.processor_time import used_s
 from callbot.studio.bench.results import Results, Row, machine
 from callbot.studio.up import WITHOUT_LIMITS, Platform, running_platform
 
 WARM_UP_S = 2.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 _USER = {"email": "bench@callbot.example", "password": "correct horse battery"}
 
 
@@ -91,16 +91,11 @@ async def _load(url: str, token: str, plan: ApiPlan, rate: float, seconds: float
 
 
 async def _cpu_s(platform: Platform) -> dict[str, float]:
-    """User and system time of each process since it began (proc(5), fields 14 and 15 of stat)."""
+    """Of each process, since it began."""
     used = {}
     for part in await platform.ps():
-        used[f"{part['service']}-{part['replica']}"] = _cpu_of(part["pid"])
+        used[f"{part['service']}-{part['replica']}"] = used_s(part["pid"])
     return used
-
-
-def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _print_tables(plan: ApiPlan, rows: Sequence[Row]) -> int:

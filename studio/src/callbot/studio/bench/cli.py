@@ -108,6 +108,32 @@ def api(
 
 
 @app.command()
+def density(
+    begin: Annotated[int, typer.Option(min=1, help="Calls of the first step.")] = 20,
+    step: Annotated[int, typer.Option(min=1, help="More calls in each step.")] = 20,
+    most: Annotated[int, typer.Option(min=1, help="Calls of the last step at most.")] = 400,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each step.")] = 15.0,
+    vad: Annotated[str, typer.Option(help="silero, or energy, which needs no voice.")] = "silero",
+    generators: Annotated[int, typer.Option(min=1, help="Processes that make the calls.")] = 1,
+    replicas: Annotated[int, typer.Option(min=1)] = 1,
+    end_of_turn: Annotated[
+        bool, typer.Option("--end-of-turn", help="With its model, and interim transcripts.")
+    ] = False,
+    profile: Annotated[str, typer.Option(help="A service: flame graph of each step, by py-spy.")] = "",
+    seed: Seed = 1,
+    out: Path = Path("build/bench/density.jsonl"),
+    resume: Resume = False,
+) -> None:
+    """How many calls at once, how late their frames, what each costs in each service and the broker."""
+    from callbot.studio.bench.density import DensityPlan, density
+
+    if vad not in ("silero", "energy"):
+        raise typer.BadParameter("silero or energy", param_hint="--vad")
+    plan = DensityPlan(begin, step, most, seconds, vad, generators, replicas, end_of_turn, seed)
+    _run(density(plan, out, resume=resume, profile=profile))
+
+
+@app.command()
 def providers(
     requests: Annotated[int, typer.Option(min=1, help="Of each provider.")] = 200,
     only: Annotated[

@@ -24,8 +24,13 @@ LONG_ANSWER = (
     "Dogs are welcome in the garden, and there is always fresh water for them."
 )
 """About half a minute: time to speak over it."""
-Says = Literal["own", "echo", "suggestion", "long"]
-"""A sentence of its own; the caller's words; the suggestion as it is; the long answer."""
+SIX_SECONDS = (
+    "Thank you, a table for four people at seven is free tonight, and I have written it down for you. "
+    "Is there anything else that we can do for you?"
+)
+"""About so long, at 40 ms a character."""
+Says = Literal["own", "echo", "suggestion", "long", "six seconds"]
+"""A sentence of its own; the caller's words; the suggestion as it is; an answer of some length."""
 
 
 @asynccontextmanager
@@ -43,6 +48,8 @@ async def answering_webhook(after_ms: float, says: Says = "own") -> AsyncIterato
                 say = body["llm_suggestion"] or next(own)
             case "long":
                 say = LONG_ANSWER
+            case "six seconds":
+                say = SIX_SECONDS
             case "own":
                 say = next(own)
         return web.json_response({"say": say})

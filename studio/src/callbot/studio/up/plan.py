@@ -75,7 +75,7 @@ def planned(
     servers += [part for part in (llm, twilio) if part]
     common = {
         **inherited,
-        **_common_env(options, settings, data),
+        **_common_env(options, settings, data, inherited),
         **llm_env,
         **twilio_env,
         "MONGO_URL": mongo_url,
@@ -110,7 +110,9 @@ def _may_have(service: str, name: str) -> bool:
     return service in _ONLY_FOR.get(name, {service})
 
 
-def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[str, str]:
+def _common_env(
+    options: Options, settings: UpSettings, data: DataDir, inherited: Mapping[str, str]
+) -> dict[str, str]:
     # Where strangers sign up, a webhook on this machine would be a way into it.
     webhook_http = "never" if is_public(options.host, settings.public_url) else "loopback"
     env = {
@@ -124,7 +126,8 @@ def _common_env(options: Options, settings: UpSettings, data: DataDir) -> dict[s
         "CALLBOT_DRAIN_S": str(_DRAIN_S),
     }
     if options.scripted:
-        env |= {"CALLBOT_STT": "scripted", "CALLBOT_VAD": "energy", "CALLBOT_TTS": "scripted"}
+        vad = {"CALLBOT_VAD": inherited.get("CALLBOT_VAD", "energy")}
+        env |= {"CALLBOT_STT": "scripted", "CALLBOT_TTS": "scripted", **vad}
     return env
 
 
