@@ -4,7 +4,7 @@ UV_VERSION := 0.13.8
 MEMBERS := schemas runtime gateway call-router stt-worker dialog-worker tts-worker studio
 # Tests that share nothing with the others of tests/, and measure no time.
 APART := tests/contract tests/integration tests/k8s tests/test_architecture.py \
-  $(foreach what,api api_phone broken_voices broken_ears broken_minds secrets usage languages metrics traces,tests/e2e/test_$(what).py)
+  $(foreach what,api api_phone broken_voices broken_ears broken_minds secrets usage languages metrics traces traces_lost,tests/e2e/test_$(what).py)
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from callbot.studio.emulator import Emulator
 from callbot.studio.up.running import Platform, running_platform
@@ -25,6 +26,7 @@ from tests.vendors.customer import Customer
 from tests.vendors.google_account import PRIVATE_KEY
 from tests.vendors.google_stt import GoogleSpeech
 from tests.vendors.google_tts import GoogleTts
+from tests.vendors.otlp_collector import OtlpCollector
 from tests.vendors.repeating import Repeating
 from tests.vendors.stt_vendor import CHATTER
 from tests.vendors.stt_vendor import Day as SttDay
@@ -61,12 +63,23 @@ SEEN_IN_A_LOG = "password-of-a-webhook"
 """Its owner is shown it: it stands in the address that the owner has given."""
 
 
+class KeptTraces(OtlpCollector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: list[bytes] = []
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        self.bodies.append(await request.read())
+        return await super()._take(request)
+
+
 @dataclass
 class Stage:
     platform: Platform
     repeating: Repeating
     googles: tuple[GoogleSpeech, GoogleTts]
     secrets: dict[str, str]
+    traces: KeptTraces
     written: Written = field(default_factory=Written)
 
     def have_a_bad_day(self, number: int) -> None:
@@ -78,7 +91,7 @@ class Stage:
 
 @pytest.fixture(scope="module")
 async def stage(servers: AsyncExitStack) -> AsyncIterator[Stage]:
-    repeating = Repeating()
+    repeating, traces = Repeating(), KeptTraces()
     async with GoogleSpeech() as stt, GoogleTts() as tts:
         url = await serve(servers, repeating.app())
         stt.day, tts.day = SttDay.REFUSED, TtsDay.REFUSED
@@ -95,11 +108,12 @@ async def stage(servers: AsyncExitStack) -> AsyncIterator[Stage]:
             "CALLBOT_VAD": "energy",
             "CALLBOT_AUTH": "required",
             "CALLBOT_LOG_LEVEL": "debug",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": await serve(servers, traces.app()),
             "CALLBOT_SCRIPTED_MS_PER_CHARACTER": "15",
         }
         async with running_platform(env=env) as platform:
             found = {**KEYS, **dict(await generated(platform)), **googles_key()}
-            yield Stage(platform, repeating, (stt, tts), found)
+            yield Stage(platform, repeating, (stt, tts), found, traces)
 
 
 def googles_key() -> dict[str, str]:
@@ -185,6 +199,7 @@ async def talk(stage: Stage, user: WrittenUser, emulator: Emulator, number: str)
             await call.says(SAID)
             await call.hears(f"I heard {SAID}", within_s=15)
     await asyncio.wait_for(watching, 10)
+    await asyncio.wait_for(stage.traces.turn(f"{call.sid}.{TURNS}", ("turn",)), 20)
     stage.written.add("Twilio's debugger", str(call.complaints.faults()))
     for path in (f"/v1/calls/{call.sid}", "/v1/calls", "/v1/bots", "/v1/me", "/v1/my-number", "/v1/voices"):
         await user.tries("GET", path)
@@ -228,6 +243,8 @@ async def test_no_secret_is_written_anywhere(stage: Stage, customer: Customer) -
         f"Google's token {n}": token for n, token in enumerate(stage.googles[1].tokens) if token
     }
     await written.add_platform(platform)
+    for n, body in enumerate(stage.traces.bodies):
+        written.add(f"traces {n}", body)
     check_that_it_could_be_found(stage, [row["pid"] for row in await platform.ps()])
     assert written.leaks(stage.secrets) == []
     assert CHATTER not in platform.log.read_text()

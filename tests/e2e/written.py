@@ -37,7 +37,7 @@ class Written:
             for row in await platform.ps():
                 for what in ("cmdline", "comm"):
                     self.add(f"{what} of {row['service']}", of_process(row["pid"], what))
-                for path in ("/status", "/ready", "/live"):
+                for path in ("/status", "/ready", "/live", "/metrics"):
                     if row["service"] not in ("nats", "mongo"):
                         async with http.get(f"http://127.0.0.1:{row['port']}{path}") as answer:
                             self.add(f"{path} of {row['service']}", await answer.read())
