@@ -18,8 +18,9 @@ from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 
 from callbot.schemas import permissions
+from callbot.schemas.memory import BUCKETS, CALL_EVENTS, STREAMS
 from callbot.schemas.permissions import cluster_config, password_variable
-from callbot.schemas.subjects import BUCKETS, CALL_EVENT, CALL_EVENTS, CALLER_AUDIO, SERVICES, STREAMS
+from callbot.schemas.subjects import CALL_EVENT, CALLER_AUDIO, SERVICES
 
 from .conftest import free_port
 

@@ -171,3 +171,12 @@ def test_log_lines_become_readable() -> None:
 def test_ports_are_distinct() -> None:
     ports = FreePorts()
     assert len({ports.take() for _ in range(50)}) == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names for it")
+def test_a_port_is_given_to_one_platform_only_though_nobody_listens_yet() -> None:
+    taken = FreePorts().take()
+    others = FreePorts()
+    others._left = iter([taken])
+    with pytest.raises(CannotStart):
+        others.take()

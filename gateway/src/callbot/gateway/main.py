@@ -31,13 +31,14 @@ async def serve(settings: Settings) -> None:
         connect(settings.nats_url, speaks_as="gateway") as bus,
         taking_usage(bus),
         live_calls(settings, bus) as calls,
+        public_site(settings, make_app(settings, bus, calls)) as site,
+        # The last one: who is told to be ready has its port open.
         health(
             settings,
             service="gateway",
             ready=lambda: {"nats": bus.is_connected, "taking": not calls.draining},
             live_calls=lambda: len(calls),
         ),
-        public_site(settings, make_app(settings, bus, calls)) as site,
     ):
         await stop_requested()
         await site.stop()

@@ -16,8 +16,9 @@ from typing import Any
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from callbot.runtime.bus import LINK_ERRORS, Bus
+from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
+from callbot.runtime.link_watch import LINK_ERRORS
 from callbot.schemas.calls import CallBrief
 from callbot.schemas.fixed_sentences import HELLO, ours_in
 from callbot.schemas.memory import PHRASES

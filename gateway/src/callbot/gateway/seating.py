@@ -1,5 +1,6 @@
 """The three seats of one call: does what `seats.py` decides, over the bus."""
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
@@ -11,11 +12,13 @@ from callbot.gateway.seats import ACCEPT_WITHIN_MS, Drop, Effect, FallBack, Inst
 from callbot.runtime.bus import Bus
 from callbot.runtime.errors import BusError
 from callbot.schemas.calls import CallBrief
-from callbot.schemas.seats import Role, SeatMoved, SeatOffer, WorkerBeat
-from callbot.schemas.subjects import OFFERS, SEAT_MOVED
+from callbot.schemas.seats import CallOver, Role, SeatMoved, SeatOffer, WorkerBeat
+from callbot.schemas.subjects import CALL_OVER, OFFERS, SEAT_MOVED
 
 log = logging.getLogger(__name__)
 BEAT_FORGOTTEN_MS = 60_000
+OPENED_WITHIN_S = 2.0
+"""A worker may be so long about a seat; whoever accepts then is too late, and must be told."""
 JITTER_MS = 300
 
 
@@ -69,6 +72,7 @@ class Seating:
         self._spawn = spawn
         self.clock = beats.clock
         self._link_was_down = False
+        self._offers: set[asyncio.Task[None]] = set()
         self.seats = {role: Seat(role, brief.generation) for role in Role}
 
     def start(self) -> None:
@@ -133,7 +137,9 @@ class Seating:
         for effect in effects:
             match effect:
                 case Offer(epoch):
-                    self._spawn(self._offer(seat, epoch))
+                    # Not one of the call's tasks: it must hear of an accept after the call's end.
+                    self._offers.add(task := asyncio.create_task(self._offer(seat, epoch)))
+                    task.add_done_callback(self._offers.discard)
                 case Install(epoch, worker_id):
                     log.info("seat taken", extra=self._facts(seat.role, epoch=epoch, worker_id=worker_id))
                     self._spawn(self._relieve(seat.role, epoch))
@@ -153,13 +159,30 @@ class Seating:
             brief=self._brief.for_role(seat.role),
             from_seq=self._owner.first_frame_wanted(),
         )
+        question = self._bus.ask(OFFERS[seat.role], offer, timeout_s=OPENED_WITHIN_S)
+        asked = asyncio.create_task(question)
+        await asyncio.wait({asked}, timeout=ACCEPT_WITHIN_MS / 1000)
+        if not asked.done():
+            self._do(seat, seat.declined(epoch, self.clock()))
         try:
-            accept = await self._bus.ask(OFFERS[seat.role], offer, timeout_s=ACCEPT_WITHIN_MS / 1000)
+            accept = await asked
         except BusError as e:
             log.debug("offer declined", extra=self._facts(seat.role, epoch=epoch, reason=str(e)))
             self._do(seat, seat.declined(epoch, self.clock()))
         else:
             self._do(seat, seat.accepted(accept.epoch, accept.worker_id, self.clock()))
+            await self._tell_late(seat, accept.epoch)
+
+    async def _tell_late(self, seat: Seat, epoch: int) -> None:
+        """What was told while this worker opened its seat, it has not heard."""
+        if seat.closed:
+            over = CallOver(call_id=self._brief.call_id, generation=self._brief.generation)
+            try:
+                await self._bus.tell(CALL_OVER, over, call_id=over.call_id)
+            except BusError as e:
+                log.debug("could not relieve", extra=self._facts(seat.role, epoch=epoch, reason=str(e)))
+        elif seat.epoch > epoch:
+            await self._relieve(seat.role, seat.epoch)
 
     async def _relieve(self, role: Role, epoch: int) -> None:
         moved = SeatMoved(role=role, epoch=epoch)

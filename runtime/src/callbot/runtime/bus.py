@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from callbot.runtime import tracing
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
-from callbot.runtime.link_watch import LinkWatch
+from callbot.runtime.link_watch import LINK_ERRORS, LinkWatch, close
 from callbot.runtime.soon import Soon
 from callbot.schemas.audio import BotAudio, CallerAudio, MalformedAudio
 from callbot.schemas.memory import Bucket
@@ -36,8 +36,6 @@ FINISH_WITHIN_S = 1.0
 PENDING_MESSAGES = 4096
 """A subscription that is this far behind drops what is new; an ears' replay of 30 s is 1,500 messages."""
 UNTRACED: frozenset[type[Any]] = frozenset({CallerAudio, BotAudio})  # Too many to carry headers.
-LINK_ERRORS = (NatsError, ConnectionError)
-"""nats-py lets the socket's own error through when a link breaks while it is written to."""
 
 
 class Listening:
@@ -297,11 +295,4 @@ async def connect(nats_url: str, *, speaks_as: str) -> AsyncIterator[Bus]:
         raise SettingsError("NATS has closed the connection for good: is the password still right?") from None
     finally:
         watch.closing = True
-        await _close(client)
-
-
-async def _close(client: Client) -> None:
-    try:
-        await asyncio.wait_for(client.drain(), 1.5)
-    except (*LINK_ERRORS, TimeoutError):
-        await client.close()
+        await close(client)

@@ -1,10 +1,11 @@
-"""What becomes of the link to NATS, as nats-py tells it."""
+"""What becomes of the link to NATS, as nats-py tells it; and its end."""
 
 import asyncio
 import logging
 from typing import Final
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from callbot.runtime.metrics import METRICS
 
@@ -19,6 +20,9 @@ ERRORS: Final = METRICS.counter(
 PENDING: Final = METRICS.gauge(
     "callbot_bus_pending_bytes", "What waits in this process to be sent to NATS."
 ).of()
+LINK_ERRORS = (NatsError, ConnectionError)
+"""nats-py lets the socket's own error through when a link breaks while it is written to."""
+CLOSED_WITHIN_S = 1.5
 log = logging.getLogger("callbot.runtime.bus")
 
 
@@ -56,3 +60,11 @@ class LinkWatch:
     async def on_reconnect(self) -> None:
         self._said = ""
         log.warning("the bus is back")
+
+
+async def close(client: Client) -> None:
+    """What has been told is still sent, if the server takes it in time."""
+    try:
+        await asyncio.wait_for(client.drain(), CLOSED_WITHIN_S)
+    except (*LINK_ERRORS, TimeoutError):
+        await client.close()

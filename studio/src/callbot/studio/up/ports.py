@@ -3,6 +3,7 @@
 import errno
 import random
 import socket
+import sys
 
 from callbot.studio.up.problems import CannotStart
 
@@ -19,7 +20,7 @@ class FreePorts:
     def take(self) -> int:
         """Raises CannotStart when there is none left."""
         for port in self._left:
-            if _is_free(port):
+            if _is_free(port) and _is_claimed(port):
                 return port
         raise CannotStart("this machine has no free ports between 20000 and 32000")
 
@@ -31,6 +32,20 @@ def _is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def _is_claimed(port: int) -> bool:
+    """For as long as this process lives, against platforms that start at the same moment; on Linux."""
+    if sys.platform != "linux":
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0callbot-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()
     return True
 
 
