@@ -294,5 +294,5 @@ def _print_result(plan: DensityPlan, rows: Sequence[Row]) -> int:
     if best is None:
         print("WRONG: not even the first step was carried")
         return 1
-    score.print_costs(best)
+    score.print_costs(best, only_listening=not plan.end_of_turn)
     return 0

@@ -103,8 +103,8 @@ def print_head() -> None:
     )
 
 
-def print_costs(row: Row) -> None:
-    """Of the highest step that was carried."""
+def print_costs(row: Row, *, only_listening: bool = True) -> None:
+    """Of the highest step that was carried. `only_listening`: VAD alone has other threads."""
     each = of_services(core_ms(row))
     print(f"\nat {row['calls']} calls:{'':13} core-ms per call-second   calls per core")
     for service, cost in sorted(each.items(), key=lambda told: -told[1]):
@@ -112,7 +112,8 @@ def print_costs(row: Row) -> None:
         print(f"  {service:26} {cost:21.2f} {per_core:>16}")
     vad = each.get("stt-worker's other threads", 0.0)
     two = each.get("gateway", 0.0) + each.get("nats", 0.0)
-    print(f"  {'gateway + nats + VAD':26} {two + vad:21.2f}   (VAD: the stt-worker's other threads)")
+    if only_listening:
+        print(f"  {'gateway + nats + VAD':26} {two + vad:21.2f}   (VAD: the stt-worker's other threads)")
     print(
         f"  {'gateway + nats + ears':26} {two + each.get('stt-worker', 0.0):21.2f}   (the whole stt-worker)"
     )
