@@ -98,6 +98,10 @@ def probes_ask_the_health_port(cluster: Cluster) -> Wrong:
         for probe, path in paths.items():
             if container[probe]["httpGet"] != {"path": path, "port": "health"}:
                 yield f"{service}: {probe} does not ask {path}"
+        for probe in ("startupProbe", "livenessProbe"):
+            # Without one of its own the kubelet waits as long for the hung process as for a drain: hours.
+            if container[probe].get("terminationGracePeriodSeconds", LONGEST_HUNG_S + 1) > LONGEST_HUNG_S:
+                yield f"{service}: who fails {probe} goes on hanging"
 
 
 def open_mode_is_on_loopback(cluster: Cluster) -> Wrong:

@@ -71,6 +71,10 @@ BROKEN: dict[str, tuple[Callable[[Cluster], rules.Wrong], Break]] = {
         rules.probes_ask_the_health_port,
         lambda c: c.container("gateway")["readinessProbe"]["httpGet"].update(path="/live"),
     ),
+    "a gateway that hangs is waited for": (
+        rules.probes_ask_the_health_port,
+        lambda c: c.container("gateway")["livenessProbe"].pop("terminationGracePeriodSeconds"),
+    ),
     "health is served elsewhere": (
         rules.probes_ask_the_health_port,
         lambda c: settings_map(c, "call-router").update(CALLBOT_HEALTH_PORT="9000"),

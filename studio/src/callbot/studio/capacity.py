@@ -108,7 +108,7 @@ def beats_delivered(v: Variables, calls: float) -> float:
 
 def nats_cores(v: Variables, calls: float) -> float:
     """All servers of a cell. A message is on the server of who sends and of who hears: mostly two."""
-    message_ms = v["nats_ms"] / (2 * v["nats_messages"])
+    message_ms = v["nats_alone_ms"] / (2 * v["nats_messages"])
     return (calls * v["nats_ms"] * (1 + routed(v)) + beats_delivered(v, calls) * message_ms) / 1000
 
 
