@@ -26,6 +26,7 @@ NOT_READ = {"NATS_PASSWORD"}
 CLOSING_S = 10
 """From the end of `drain_s` until a process is gone: the last state written, subscriptions ended."""
 LONGEST_CALL_S = 14_400
+LONGEST_HUNG_S = 30
 INGRESS_LEARNS_WITHIN_S = 5
 """That a pod goes: its endpoint is taken away, the controller hears of it and reloads."""
 NEVER_FULL = 0.75
