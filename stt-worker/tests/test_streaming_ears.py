@@ -97,7 +97,8 @@ async def test_who_breaks_in_the_middle_of_an_utterance_is_replaced_and_comes_ba
         second = await gateway.turn()
     assert (first.text, second.text) == ("a table for four", "tomorrow")
     assert nova.begun == 2
-    assert gateway.fell_back.qsize() == 1
+    # Where the new connection is there in time, the others have had nothing to do.
+    assert gateway.fell_back.qsize() <= 1
 
 
 async def test_alone_it_is_connected_again_and_told_it_anew(gateway, worker, nova: DeepgramNova) -> None:
