@@ -136,6 +136,11 @@ def test_the_sample_can_be_read_and_prices_no_vendor() -> None:
             "currency = 'EUR'\n[[price]]\nrole = 'stt'\nprovider = 'x'\nper_minute = nan",
             "price 1 per_minute: ",
         ),
+        # JSON has no number for what a call would cost.
+        (
+            "currency = 'EUR'\n[[price]]\nrole = 'stt'\nprovider = 'x'\nper_minute = 1e999",
+            "price 1 per_minute: ",
+        ),
         ("currency = 'EUR'\n[[price]]\nrole = 'stt'\nprovider = ''\nper_minute = 1", "price 1 provider: "),
     ],
 )

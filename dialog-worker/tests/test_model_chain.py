@@ -111,6 +111,23 @@ async def test_broken_off_after_a_whole_sentence_that_one_stays(chain: Any) -> N
     assert (suggestion.sentences, suggestion.error) == (["Sure."], "broken_off: it ended early")
 
 
+async def test_a_server_that_sends_us_elsewhere_is_not_followed(chain: Any) -> None:
+    async with chain(llm="openai") as both:
+        elsewhere = f"{both.second.url}/chat/completions"
+        both.first.refusal = web.Response(status=307, headers={"Location": elsewhere})
+        assert (await both.suggestion()).error == "bad_request: HTTP 307"
+        assert both.second.requests == []
+
+
+async def test_halves_of_characters_are_left_out(chain: Any) -> None:
+    """JSON can have them, and no message that would say them to the caller."""
+    async with chain() as both:
+        both.first.says("Sure @1", "@2, at", " seven @1@2.")
+        escaped = (chunk.replace(b"@1", rb"\ud83d").replace(b"@2", rb"\ude00") for chunk in both.first.script)
+        both.first.script = list(escaped)
+        assert "".join([str(piece) for piece in await both.pieces()]) == "Sure , at seven \U0001f600."
+
+
 async def test_both_break_off(chain: Any) -> None:
     async with chain() as both:
         both.first.script = [both.first.chunk("Let me ")]

@@ -162,6 +162,23 @@ async def test_who_has_missed_a_write_learns_of_it_before_its_trial(workers: Wor
     assert guard.breaker.reason == "unavailable"
 
 
+async def test_a_claim_that_fails_as_nobody_has_foreseen_costs_no_attempt(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breakers = await workers.start("w-a")
+    guard = breakers.guard("vendor-9")
+    assert isinstance(guard, SharedGuard)
+    await until(lambda: not breakers._unread)
+
+    async def broken() -> None:
+        raise KeyError("config")
+
+    monkeypatch.setattr(breakers, "_opened_bucket", broken)
+    guard.breaker.leave_alone(guard._now(), 1, "told")
+    assert await guard.admits()
+    assert guard.breaker.state == "half_open"
+
+
 async def test_what_cannot_be_read_or_concerns_others_says_nothing(workers: Workers) -> None:
     guard = await workers.guard("w-a", "vendor-7")
     breakers = await workers.start("w-b")

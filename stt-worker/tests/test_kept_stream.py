@@ -10,7 +10,7 @@ from callbot.runtime.errors import ProviderError
 from callbot.runtime.guard import LocalGuard
 from callbot.stt_worker.kept_stream import KeptStream
 from callbot.stt_worker.recognizer import StreamingRecognizer
-from tests.streaming_vendor import StreamingVendor
+from tests.streaming_vendor import Stream, StreamingVendor
 
 BROKEN = ProviderError("broken_off", "for this test", retryable=True)
 REFUSED = ProviderError("refused", "for this test", retryable=False)
@@ -100,3 +100,28 @@ async def test_who_cannot_do_this_call_is_not_asked_all_the_time(
     pauses = [kept.missed(link, vendor.error) for _ in range(9)]
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
     assert kept.missed(link, BROKEN) == 0, "that is the breaker's business"
+
+
+@pytest.mark.parametrize("where", ["hear", "lost"])
+async def test_code_that_fails_costs_its_connection_and_not_the_call(
+    vendor: StreamingVendor, guard: LocalGuard, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("a caller's words")
+
+    link: Link[StreamingRecognizer] = Link("vendor", vendor, guard, deadline_s=1)
+    kept = KeptStream([link], "en-US", (), lambda: (0, b""), lambda _, __: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(Stream, where, fails)
+        kept.begin()
+        await vendor.until(opened=1)
+        await asyncio.sleep(0)
+        kept.hear(0, b"\xff" * 160)
+        await vendor.until(closed=1)
+    async with asyncio.timeout(10):
+        while kept.open is None:
+            await asyncio.sleep(0.001)
+    assert kept.errors == {"vendor": "crashed"}
+    kept.hear(0, b"\xff" * 160)
+    assert vendor.opened[1].audio == b"\xff" * 160
+    await kept.close()

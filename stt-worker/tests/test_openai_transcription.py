@@ -1,5 +1,6 @@
 """What is sent to a transcription server, and what is made of what it says."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -7,6 +8,7 @@ import pytest
 
 from callbot.runtime.errors import ProviderError, SettingsError
 from callbot.schemas.text_audio import TONE, audible
+from callbot.stt_worker.providers import openai_transcription
 from callbot.stt_worker.providers.openai_transcription import OpenAIOptions, OpenAIRecognizer
 from callbot.stt_worker.recognizer import Utterance
 from callbot.stt_worker.settings import Settings
@@ -78,6 +80,19 @@ async def test_what_it_makes_of_a_hum_is_not_believed(
     async with at(server) as recognizer:
         assert await recognizer.transcribe(Utterance(TONE * 900)) == ""
     assert server.begun == 1
+
+
+async def test_an_answer_without_an_end_is_none(at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with at(OpenAITranscription()) as recognizer:
+        monkeypatch.setattr(openai_transcription, "LONGEST_ANSWER_BYTES", 10)
+        with pytest.raises(ProviderError, match="malformed"):
+            await recognizer.transcribe(Utterance(SPEECH))
+
+
+def test_halves_of_characters_are_left_out() -> None:
+    """JSON can have them, and no message that would tell the words."""
+    half = json.loads(r'{"text": "at seven \ud83d"}')
+    assert openai_transcription._words(half, Utterance(SPEECH)).strip() == "at seven"
 
 
 async def test_words_that_it_doubts_are_not_believed(at: Open) -> None:

@@ -47,6 +47,13 @@ async def test_a_provider_without_a_server_fails(tmp_path: Path, capsys: pytest.
     assert "ModuleNotFoundError" in capsys.readouterr().out
 
 
+async def test_a_name_that_nobody_has_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await providers(plan("elevenlab"), tmp_path / "providers.jsonl", resume=False) == 1
+    assert "no such provider: elevenlab; there are cartesia, deepgram," in capsys.readouterr().out
+
+
 def test_what_is_over_the_limit_fails(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"subject": "tts x", "first_ms": 30.0, "own_ms": 1.0, "warm": False}]
     rows += [

@@ -107,7 +107,7 @@ async def test_a_voice_of_nobody_here_is_spoken_by_the_first_of_the_chain(two: T
 
 
 async def test_before_the_first_audio_a_switch_is_silent_and_told(two: Two) -> None:
-    two.elevenlabs.fails = [error("refused", retryable=False)]
+    two.elevenlabs.fails = [error("refused", retryable=False)] * 2
     assert await two.said() == WHOLE["piper"]
     assert two.told == [("elevenlabs", "refused", "piper")]
 
@@ -166,6 +166,21 @@ async def test_an_unknown_voice_is_replaced_by_its_providers_default_and_told_on
     assert two.told == [("elevenlabs", "unknown_voice", "elevenlabs")]
 
 
+@pytest.mark.parametrize("code", ["refused", "out_of_quota"])
+async def test_a_voice_that_the_key_may_not_use_leaves_the_provider_to_all_others(
+    two: Two, code: str
+) -> None:
+    for _ in range(4):
+        two.elevenlabs.fails = [error(code, retryable=False)]
+        assert await two.said() == WHOLE["elevenlabs"]
+    assert two.told == [("elevenlabs", "voice_refused", "elevenlabs")]
+    two.elevenlabs.fails = [error(code, retryable=False)]
+    with pytest.raises(ProviderError, match="voice_refused"):
+        await said(two.chain, alone=True)
+    other = Voice("elevenlabs", "", "en-US")
+    assert await said(two.chain, other) == WHOLE["elevenlabs"], "no breaker was opened"
+
+
 async def test_alone_no_other_voice_speaks(two: Two) -> None:
     two.elevenlabs.fails = [error()]
     with pytest.raises(ProviderError, match="unavailable"):
@@ -186,7 +201,7 @@ async def test_within_an_answer_the_voice_changes_once(two: Two) -> None:
 
 
 async def test_one_that_is_left_alone_is_told_once_and_again_after_it_has_spoken(two: Two) -> None:
-    two.elevenlabs.fails = [error("refused", retryable=False)]
+    two.elevenlabs.fails = [error("refused", retryable=False)] * 2
     for _ in range(3):
         two.call.next_answer()
         assert await two.said() == WHOLE["piper"]

@@ -10,9 +10,10 @@ from callbot.runtime.chain import Link
 from callbot.runtime.errors import ProviderError
 from callbot.runtime.guard import LocalGuard
 from callbot.schemas.usage import Used
+from callbot.tts_worker import counted_speech
 from callbot.tts_worker.chain_synthesizer import ChainSynthesizer
 from callbot.tts_worker.counted_speech import counted
-from callbot.tts_worker.providers.scripted import ScriptedSynthesizer
+from callbot.tts_worker.providers.scripted import CHUNK_BYTES, ScriptedSynthesizer
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice
 from callbot.tts_worker.urgency import WAITED_FOR, Urgency
@@ -86,6 +87,17 @@ async def test_a_request_that_is_given_up_costs_and_one_that_was_not_begun_does_
     assert used == [spoken()]
     await counted(voice, TEXT, EMMA, WAITED_FOR, used.append).aclose()
     assert used == [spoken()]
+
+
+async def test_a_text_does_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counted_speech, "LONGEST_BYTES", CHUNK_BYTES)
+    used: list[Used] = []
+    heard = bytearray()
+    with pytest.raises(ProviderError, match="wrong_audio"):
+        async with aclosing(counted(Priced(), TEXT, EMMA, WAITED_FOR, used.append)) as chunks:
+            async for chunk in chunks:
+                heard += chunk
+    assert len(heard) == CHUNK_BYTES and used == [spoken()]
 
 
 async def said(chain: ChainSynthesizer, **how: bool) -> list[Used]:

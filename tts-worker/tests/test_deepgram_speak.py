@@ -6,8 +6,10 @@ from contextlib import aclosing
 import pytest
 
 from callbot.runtime.errors import ProviderError
+from callbot.tts_worker.providers import deepgram_socket
 from callbot.tts_worker.providers.deepgram import DeepgramSynthesizer
 from callbot.tts_worker.providers.deepgram_socket import FLUSHES, FLUSHES_PER_S, FlushAllowance
+from callbot.tts_worker.providers.deepgram_sockets import LONGEST_PAUSE_S
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice
 from tests.vendors.deepgram_tts import MODELS, DeepgramTts
@@ -71,6 +73,26 @@ async def test_an_idle_connection_that_the_vendor_closes_is_replaced_before_it_i
     before = list(vendor.connections)
     assert is_said(await said(synthesizer, "Two."), "Two.")
     assert vendor.connection_of_last in before
+
+
+async def test_a_vendor_that_was_away_for_hours_has_connections_again(
+    vendor: DeepgramTts, synthesizer: DeepgramSynthesizer
+) -> None:
+    assert is_said(await said(synthesizer, "One."), "One.")
+    sockets = synthesizer._pools[VOICE.name]
+    sockets._failures = 5000
+    assert sockets.pause_s == LONGEST_PAUSE_S
+
+
+async def test_audio_without_an_end_is_ended(
+    vendor: DeepgramTts, synthesizer: DeepgramSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "A sentence that lasts for a while."
+    monkeypatch.setattr(deepgram_socket, "MAX_AUDIO_BYTES", 2000)
+    with pytest.raises(ProviderError, match="wrong_audio"):
+        await said(synthesizer, text)
+    monkeypatch.undo()
+    assert is_said(await said(synthesizer, text), text)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from callbot.runtime.errors import ProviderError
+from callbot.tts_worker.providers import elevenlabs, listing, vendor_voices
 from callbot.tts_worker.providers.elevenlabs import ElevenLabsSynthesizer
 from callbot.tts_worker.providers.vendor_voices import (
     KNOWN_FOR_S,
@@ -18,9 +20,11 @@ from callbot.tts_worker.providers.vendor_voices import (
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice
 from tests.vendors.elevenlabs_tts import ALICE, SAMS, ElevenLabsTts
+from tests.vendors.tts_vendor import Day
 
 EMMA = VendorVoice("id-1", "Emma", "en-GB")
 EMMAS = (EMMA, VendorVoice("id-2", "EMMA"))
+NOT_TOLD = (VendorVoice("", "Nobody else"), VendorVoice("id-5", "so long " * 26))
 LONG = VendorVoice("id-3", "Emma from  Leeds", "en-GB")
 
 
@@ -49,7 +53,7 @@ def test_who_asks_for_an_ambiguous_name_is_told_the_candidates() -> None:
 
 
 def test_voices_are_told_so_that_a_bot_can_have_them() -> None:
-    infos = told("elevenlabs", [*EMMAS, LONG, VendorVoice("id-4", "Joe"), VendorVoice("", "Nobody else")])
+    infos = told("elevenlabs", [*EMMAS, LONG, VendorVoice("id-4", "Joe"), *NOT_TOLD])
     assert [(info.voice, info.name) for info in infos] == [
         ("elevenlabs:id-1", "Emma"),
         ("elevenlabs:id-2", "EMMA"),
@@ -163,6 +167,53 @@ async def test_an_id_that_the_vendor_has_lost_is_looked_up_anew(vendor: Vendor) 
     vendor.directory.forget("id-1")
     vendor.voices = [VendorVoice("id-9", "Emma")]
     assert await vendor.directory.id_of("emma") == "id-9"
+
+
+async def test_names_that_nobody_has_do_not_fill_the_memory(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vendor_voices, "REMEMBERED", 3)
+    await vendor.directory.id_of("emma")
+    for number in range(9):
+        assert await refusal(vendor, f"nobody {number}") == "unknown_voice"
+    asked = len(vendor.searches)
+    assert await refusal(vendor, "nobody 8") == "unknown_voice" and len(vendor.searches) == asked
+    assert await vendor.directory.id_of("emma") == "id-1" and len(vendor.searches) == asked + 1
+    assert len(vendor.directory._found) == 3
+
+
+async def test_voices_that_were_wanted_once_keep_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elevenlabs, "MAX_VOICES_AT_ONCE", 2)
+    async with ElevenLabsTts() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        async with ElevenLabsSynthesizer(Settings()) as synthesizer:
+            server.day = Day.STALLS
+            speaking = synthesizer.speak("A sentence.", Voice("elevenlabs", ALICE, "en"))
+            assert await anext(speaking)
+            server.day = Day.GOOD
+            for language in ("de", "es", "fr", "it", "pt"):
+                await synthesizer.warm(Voice("elevenlabs", ALICE, language))
+            assert {code for _, code in synthesizer._pools} == {"en", "pt"}, "one speaks, one is the last"
+            await server.until(lambda: len(server.sockets) == 2)
+            await speaking.aclose()
+            assert [chunk async for chunk in synthesizer.speak("Hola.", Voice("elevenlabs", ALICE, "es"))]
+    assert server.complaints == []
+
+
+async def test_a_list_that_nobody_understands_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "RETRY_AFTER_S", 0.0)
+    answers: list[Any] = [["no mapping"], [{"name": "Emma"}]]
+
+    async def ask() -> list[str]:
+        return [voice["name"] for voice in answers.pop(0)]
+
+    async with listing.Listing("elevenlabs", ask) as voices, asyncio.timeout(5):
+        with pytest.raises(ProviderError, match="crashed: TypeError"):
+            await voices.known()
+        while voices.latest is None:
+            await asyncio.sleep(0)
+        assert voices.latest == ["Emma"]
 
 
 async def test_elevenlabs_names(monkeypatch: pytest.MonkeyPatch) -> None:

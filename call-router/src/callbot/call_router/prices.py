@@ -20,7 +20,7 @@ PER: Final = {
 }
 """Field of a price → whose it is, what it counts, how many of those it buys."""
 DIGITS: Final = 6
-Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[Decimal, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 

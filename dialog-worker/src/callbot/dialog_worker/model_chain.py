@@ -112,13 +112,18 @@ async def _pieces(
             async for piece in pieces:
                 if isinstance(piece, str):
                     begun = True
-                    yield piece
+                    yield _whole_characters(piece)
     except ProviderError as e:
         if not begun and e.code == TRUNCATED:
             raise ProviderError("no_words", "all tokens went elsewhere", retryable=True) from None
         if not begun or e.code not in (TRUNCATED, FILTERED):
             raise
         yield _Stopped(e)
+
+
+def _whole_characters(piece: str) -> str:
+    """JSON can have halves of characters (surrogates), which no message of ours can."""
+    return piece.encode("utf-8", "ignore").decode()
 
 
 @dataclass(frozen=True, slots=True)

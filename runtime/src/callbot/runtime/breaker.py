@@ -23,6 +23,7 @@ REQUEST_CODES: Final = frozenset(
     {
         "unknown_voice",
         "ambiguous_voice",
+        "voice_refused",
         "language_unknown",
         "bad_request",
         "too_long",

@@ -154,7 +154,8 @@ class SharedBreakers:
                 await bucket.update(key, guard.trial().encode(), last=revision)
         except KeyWrongLastSequenceError:
             return guard.trial_of_another()
-        except (BusError, NatsError, TimeoutError) as e:
+        except Exception as e:
+            # Whatever is wrong with the bucket must not cost the caller an attempt.
             self._gone(e)
         return None
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from callbot.runtime.attempt import place_of
 from callbot.runtime.breaker import blames_provider
 from callbot.runtime.errors import ProviderError
 from callbot.schemas.audio import BYTES_PER_MS
@@ -71,7 +72,15 @@ class KeptStream:
 
     def hear(self, from_ms: int, audio: bytes) -> None:
         if (opened := self.open) is not None:
-            opened.stream.hear(from_ms, audio)
+            try:
+                opened.stream.hear(from_ms, audio)
+            except Exception as e:
+                # A provider is not ours to trust, and the next frame comes in 20 ms.
+                crash = _crashed(opened.link, e)
+                opened.link.guard.broken_off(crash)
+                self.errors[opened.link.name] = crash.code
+                self.give_up(opened)
+                return
             self._heard(opened.link.name, len(audio) // BYTES_PER_MS)
 
     def give_up(self, broken: Open) -> None:
@@ -97,7 +106,7 @@ class KeptStream:
                 self._anew.clear()
                 self._take(link, stream)
                 try:
-                    lost = await self._until_another_is_needed(stream)
+                    lost = await self._until_another_is_needed(link, stream)
                 finally:
                     self.open = None
                     await _closed(held, link)
@@ -116,10 +125,10 @@ class KeptStream:
         self._put_off[link.name] = (time.monotonic() + pause_s, pause_s)
         return pause_s
 
-    async def _until_another_is_needed(self, stream: SpeechStream) -> ProviderError | None:
+    async def _until_another_is_needed(self, link: Streaming, stream: SpeechStream) -> ProviderError | None:
         """The error of one that broke without being asked for anything."""
         anew = asyncio.create_task(self._anew.wait())
-        lost = asyncio.create_task(stream.lost()) if isinstance(stream, WatchedStream) else None
+        lost = asyncio.create_task(_lost(link, stream)) if isinstance(stream, WatchedStream) else None
         try:
             await asyncio.wait({anew, lost} if lost else {anew}, return_when=asyncio.FIRST_COMPLETED)
             return lost.result() if lost and lost.done() and not anew.done() else None
@@ -170,6 +179,20 @@ async def opened(
     link.guard.failed(error)
     log.warning("a stream could not be opened", extra={"provider": link.name, "reason": error.code})
     return error
+
+
+async def _lost(link: Streaming, stream: WatchedStream) -> ProviderError:
+    try:
+        return await stream.lost()
+    except Exception as e:
+        return _crashed(link, e)
+
+
+def _crashed(link: Streaming, error: Exception) -> ProviderError:
+    """What it says is not told on: it may have a key or a caller's words in it."""
+    facts = {"provider": link.name, "error": type(error).__name__, "at": place_of(error)}
+    log.error("a provider's code has failed", extra=facts)
+    return ProviderError("crashed", type(error).__name__, retryable=True)
 
 
 async def _closed(held: AsyncExitStack, link: Streaming) -> None:

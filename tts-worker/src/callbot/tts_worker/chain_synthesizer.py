@@ -18,7 +18,10 @@ from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 
 PAUSE: Final = bytes((SILENCE_BYTE,)) * (120 * BYTES_PER_MS)
 """Between what was said of a sentence when its voice broke, and the whole sentence on another one."""
-VOICE_LOST: Final = frozenset({"unknown_voice", "ambiguous_voice"})
+VOICE_REFUSED: Final = "voice_refused"
+VOICE_LOST: Final = frozenset({"unknown_voice", "ambiguous_voice", VOICE_REFUSED})
+MAY_BE_THE_VOICE: Final = frozenset({"refused", "out_of_quota"})
+"""Vendors also say so of a voice that the operator's key may not use: one customer's, of many."""
 LOCAL: Final = frozenset({"piper", "scripted"})
 """They share one machine among all sentences: a second request beside the first makes both slower."""
 NOBODY_WAITS_S: Final = 60.0
@@ -139,7 +142,7 @@ class ChainSynthesizer:
 
             def once() -> AsyncGenerator[bytes, None]:
                 if alone:
-                    return counted(link.provider, text, spoken_with, urgency, tell_used)
+                    return _with_this_voice(link, text, spoken_with, urgency, tell_used)
                 return _with_some_voice(link, text, spoken_with, urgency, told, tell_used)
 
             if is_ahead:
@@ -191,10 +194,29 @@ def _after_break(
     return links[at + 1 :] or (links[at : at + 1] if again and cause.retryable else [])
 
 
+async def _with_this_voice(
+    link: Link[Synthesizer], text: str, voice: Voice, urgency: Urgency, tell_used: TellUsed
+) -> AsyncGenerator[bytes, None]:
+    """Raises ProviderError: `voice_refused` also for a key that is no good, which live calls find out."""
+    try:
+        async with aclosing(counted(link.provider, text, voice, urgency, tell_used)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        return
+    except ProviderError as e:
+        if not voice.name or e.code not in MAY_BE_THE_VOICE:
+            raise
+        refused = ProviderError(VOICE_REFUSED, e.message, retryable=False)
+    raise refused
+
+
 async def _with_some_voice(
     link: Link[Synthesizer], text: str, voice: Voice, urgency: Urgency, told: Told, tell_used: TellUsed
 ) -> AsyncGenerator[bytes, None]:
-    """By the wished voice; by the provider's default where it has no such voice. Raises ProviderError."""
+    """By the wished voice; by the provider's default where it has no such voice. Raises ProviderError.
+
+    What the default is refused as well is the key's fault.
+    """
     heard = False
     try:
         async with aclosing(counted(link.provider, text, voice, urgency, tell_used)) as chunks:
@@ -203,9 +225,10 @@ async def _with_some_voice(
                 yield chunk
         return
     except ProviderError as e:
-        if heard or not voice.name or e.code not in VOICE_LOST:
+        if heard or not voice.name or e.code not in VOICE_LOST | MAY_BE_THE_VOICE:
             raise
-        told(Attempt(link.name, "failed", error_code=e.code))
+        lost = VOICE_REFUSED if e.code in MAY_BE_THE_VOICE else e.code
+        told(Attempt(link.name, "failed", error_code=lost))
     by_default = replace(voice, name="")
     async with aclosing(counted(link.provider, text, by_default, urgency, tell_used)) as chunks:
         async for chunk in chunks:

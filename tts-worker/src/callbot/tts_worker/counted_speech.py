@@ -5,12 +5,16 @@ from contextlib import aclosing
 from typing import Final
 
 from callbot.runtime.errors import ProviderError
+from callbot.runtime.vendor_answers import wrong_audio
+from callbot.schemas.audio import SAMPLE_RATE_HZ
 from callbot.schemas.usage import Used
 from callbot.tts_worker.synthesizer import HasModels, Synthesizer, Voice
 from callbot.tts_worker.urgency import Urgency
 
 GIVEN_UP: Final = frozenset({"too_slow", "timeout"})
 """Errors of ours: the vendor has the text, and speaks it to nobody."""
+LONGEST_BYTES: Final = 300 * SAMPLE_RATE_HZ
+"""Of one text. What lasts longer is no speech of it, and would be heard until the caller hangs up."""
 TellUsed = Callable[[Used], None]
 
 
@@ -27,6 +31,7 @@ async def counted(
     one that somebody has stopped waiting for is, even if it was still on its way to the vendor.
     """
     told = refused = False
+    left = LONGEST_BYTES
 
     def tell() -> None:
         model = provider.model_of(voice) if isinstance(provider, HasModels) else ""
@@ -38,6 +43,9 @@ async def counted(
                 if not told:
                     told = True
                     tell()
+                left -= len(chunk)
+                if left < 0:
+                    raise wrong_audio("audio without an end")
                 yield chunk
     except ProviderError as e:
         refused = e.code not in GIVEN_UP

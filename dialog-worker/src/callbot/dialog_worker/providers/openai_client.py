@@ -31,7 +31,8 @@ async def open_client(
     """No request is made. Not retried: a repeated request would only eat the turn's time."""
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEPT_S)
     timeout = httpx2.Timeout(settings.llm_first_token_s, connect=settings.llm_connect_s)
-    http = openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout)
+    # The key and what callers say are for this server alone.
+    http = openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout, follow_redirects=False)
     # The SDK insists on a key; a server of one's own needs none.
     key = endpoint.api_key.get_secret_value() or "none"
     client: openai.AsyncOpenAI

@@ -106,7 +106,7 @@ class GoogleRecognizer:
         """Raises ProviderError."""
         from callbot.stt_worker.providers.google_stream import GoogleStream
 
-        async with self._channels.line() as line:
+        async with self._channels.line(language, tuple(hints)) as line:
             stream = GoogleStream(line, language, tuple(hints), self._stability)
             try:
                 stream.open()

@@ -19,6 +19,8 @@ from callbot.stt_worker.providers.google_wire import Dialect
 CALLS_OF_ONE: Final = 40
 """Google allows 100 streams in a connection; beyond them gRPC lets new ones wait without a word. A call has
 two for a moment whenever it changes from one to the next."""
+REMEMBERED: Final = 10_000
+"""Of how many kinds of requests it is known what the model did not take."""
 OPTIONS: Final = (
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
@@ -35,7 +37,7 @@ class Channels:
         """`room`: calls at once."""
         self._options = options
         self._access = access
-        self._refused: set[str] = set()
+        self._refused: dict[int, set[str]] = {}
         self._live = {_channel(options.url): 0 for _ in range(-(-room // CALLS_OF_ONE))}
 
     @asynccontextmanager
@@ -51,7 +53,7 @@ class Channels:
                 await channel.close(None)
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self, language: str, hints: tuple[str, ...]) -> AsyncIterator[Line]:
         """One call's. Waits while a connection is being made. Raises ProviderError."""
         channel = min(self._live, key=self._live.__getitem__)
         self._live[channel] += 1
@@ -63,10 +65,19 @@ class Channels:
                 self._dialect(),
                 self._access.latest,
                 self._options.google_stt_speed,
-                self._refused,
+                self._refused_of(language, hints),
             )
         finally:
             self._live[channel] -= 1
+
+    def _refused_of(self, language: str, hints: tuple[str, ...]) -> set[str]:
+        """What the model was seen not to take: of such requests alone, as the hints are each customer's."""
+        kind = hash((language, hints))
+        refused = self._refused.pop(kind, set())
+        self._refused[kind] = refused
+        if len(self._refused) > REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+        return refused
 
     def _dialect(self) -> Dialect:
         options = self._options

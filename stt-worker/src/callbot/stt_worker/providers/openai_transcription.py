@@ -158,7 +158,7 @@ class OpenAIRecognizer:
             allow_redirects=False,
             trace_request_ctx=used,
         ) as response:
-            return response.status, _json(await response.read()), response.headers.get("Retry-After")
+            return response.status, _json(await _whole(response)), response.headers.get("Retry-After")
 
     def _form(self, utterance: Utterance, pcm: bool) -> aiohttp.FormData:
         audio = utterance.audio.ljust(SHORTEST_BYTES, bytes([SILENCE_BYTE]))
@@ -186,6 +186,16 @@ def _is_quiet(audio: bytes) -> bool:
     return samples.size == 0 or bool(np.sqrt(np.mean(samples**2, axis=1)).max() < QUIET_RMS)
 
 
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Empty: it is longer than any answer."""
+    body = b""
+    while piece := await response.content.readany():
+        body += piece
+        if len(body) > LONGEST_ANSWER_BYTES:
+            return b""
+    return body
+
+
 def _json(read: bytes) -> Any:
     try:
         return json.loads(read)
@@ -209,7 +219,8 @@ def _words(answer: Any, utterance: Utterance) -> str:
     text: str = answer["text"]
     if isinstance(segments := answer.get("segments"), list) and segments:
         text = " ".join(_said(segment) for segment in segments)
-    text = without_captions(text)
+    # JSON can have halves of characters (surrogates), which no message of ours can.
+    text = without_captions(text.encode("utf-8", "ignore").decode())
     seconds = len(utterance.audio) / SAMPLE_RATE_HZ
     return "" if cannot_be_said(text, seconds, _prompt(utterance)) else text
 

@@ -88,6 +88,10 @@ class ProvidersPlan:
 
 async def providers(plan: ProvidersPlan, out: Path, *, resume: bool) -> int:
     """Prints the table; exit code 1 when a provider does not answer, or adds more than the limit."""
+    if not plan.subjects:
+        there_are = ", ".join(sorted({subject.provider for subject in SUBJECTS}))
+        print(f"no such provider: {', '.join(plan.only)}; there are {there_are}")
+        return 1
     results = Results(out, {**asdict(plan), "only": list(plan.only)}, resume=resume)
     if plan.servers:
         sys.path.insert(0, str(Path.cwd()))

@@ -16,6 +16,7 @@ from callbot.runtime.vendor_answers import malformed, refusal, unreachable, with
 from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.deepgram_socket import PROVIDER, DeepgramSocket, connected
 from callbot.tts_worker.providers.deepgram_sockets import DeepgramSockets
+from callbot.tts_worker.providers.http_speech import session
 from callbot.tts_worker.providers.listing import Listing
 from callbot.tts_worker.settings import Settings
 from callbot.tts_worker.synthesizer import Voice, voice_info
@@ -59,11 +60,7 @@ class DeepgramSynthesizer:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
-            )
-        )
+        self._session = await self._stack.enter_async_context(session())
         await self._stack.enter_async_context(self._listing)
         self._stack.push_async_callback(self._close_pools)
         return self

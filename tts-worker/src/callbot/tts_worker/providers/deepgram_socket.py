@@ -15,7 +15,16 @@ from typing import Final
 import aiohttp
 
 from callbot.runtime.errors import ProviderError
-from callbot.runtime.vendor_answers import broken_off, malformed, refusal, unreachable, vendor_code, within
+from callbot.runtime.vendor_answers import (
+    broken_off,
+    malformed,
+    refusal,
+    unreachable,
+    vendor_code,
+    within,
+    wrong_audio,
+)
+from callbot.tts_worker.providers.warm_socket import MAX_AUDIO_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +67,8 @@ class DeepgramSocket:
         self._flushes = FlushAllowance()
         self._news: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         """Audio of the text in work; None: its end; or why there is no more."""
+        self._heard_bytes = 0
+        """Of the text in work."""
         self._ended = False
         self.is_free = True
         self.idle_since_s = time.monotonic()
@@ -84,6 +95,7 @@ class DeepgramSocket:
         Raises ProviderError, ConnectionGone.
         """
         self.is_free = False
+        self._heard_bytes = 0
         whole = heard = False
         loop = asyncio.get_running_loop()
         try:
@@ -131,6 +143,9 @@ class DeepgramSocket:
         """Why the connection ended."""
         async for message in self._ws:
             if message.type is aiohttp.WSMsgType.BINARY:
+                self._heard_bytes += len(message.data)
+                if self._heard_bytes > MAX_AUDIO_BYTES:
+                    return wrong_audio("audio without an end")
                 if not self.is_free and message.data:
                     self._news.put_nowait(message.data)
                 continue
@@ -141,6 +156,9 @@ class DeepgramSocket:
                     self._news.put_nowait(None)
             except ProviderError as e:
                 return e
+            except Exception as e:
+                # What a vendor sends may break more than it says: a text waits for the end.
+                return malformed(type(e).__name__)
         code = self._ws.close_code or 1006
         if code in _BAD_TEXT:
             return ProviderError("bad_request", f"closed with {code}", retryable=False)

@@ -48,6 +48,11 @@ class DeepgramSockets:
     def is_speaking(self) -> bool:
         return any(not socket.is_free for socket in self._sockets)
 
+    @property
+    def pause_s(self) -> float:
+        """Before the next attempt: calls fail too, and a vendor can be away for thousands of them."""
+        return min(LONGEST_PAUSE_S, 2.0 ** min(self._failures - 1, 10))
+
     async def speak(self, text: str, until_s: float, next_within_s: float) -> AsyncGenerator[bytes, None]:
         """First audio by `until_s` of the loop's time.
 
@@ -134,7 +139,7 @@ class DeepgramSockets:
             if time.monotonic() - self._wanted_s > WANTED_FOR_S or self._with_room() is not None:
                 continue
             if self._failures:
-                await asyncio.sleep(min(LONGEST_PAUSE_S, 2.0 ** (self._failures - 1)))
+                await asyncio.sleep(self.pause_s)
             if self._with_room() is None and isinstance(await self._open_one(), ProviderError):
                 self._changed.set()
 

@@ -33,6 +33,8 @@ from callbot.tts_worker.urgency import WAITED_FOR, Urgency
 log = logging.getLogger(__name__)
 
 WARMED_WITHIN_S: Final = 10.0
+MAX_VOICES_AT_ONCE: Final = 64
+"""Voices that have connections; the one that was wanted longest ago gives way."""
 
 
 class ElevenLabsOptions(ProviderOptions):
@@ -72,6 +74,7 @@ class ElevenLabsSynthesizer:
         )
         self._dialect = MultiContext(options.elevenlabs_tts_inactivity_s)
         self._pools: dict[tuple[str, str], SocketPool] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._kept = KeptOpen(self._knock, provider=self.provider)
         self._stack = AsyncExitStack()
         self._session: aiohttp.ClientSession
@@ -92,7 +95,7 @@ class ElevenLabsSynthesizer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await asyncio.gather(*self._leaving, *(pool.close() for pool in self._pools.values()))
         await self._stack.aclose()
 
     def model_of(self, voice: Voice) -> str:
@@ -172,18 +175,31 @@ class ElevenLabsSynthesizer:
         """Voice and language are parts of a connection's URL."""
         code = language_code(self._options.elevenlabs_tts_model, language)
         key = (voice_id, code)
-        if key not in self._pools:
-            params = {
-                "model_id": self._options.elevenlabs_tts_model,
-                "output_format": FORMAT,
-                "auto_mode": "true",
-                "inactivity_timeout": str(self._options.elevenlabs_tts_inactivity_s),
-                **({"language_code": code} if code else {}),
-            }
-            url = f"{self._base_url}/v1/text-to-speech/{voice_id}/multi-stream-input"
-            self._pools[key] = SocketPool(
-                lambda: opened(self._session, url, headers=self._headers, params=params),
-                self._dialect,
-                provider=self.provider,
-            )
-        return self._pools[key]
+        pool = self._pools.pop(key, None) or self._new_pool(voice_id, code)
+        if len(self._pools) >= MAX_VOICES_AT_ONCE:
+            self._leave_an_idle_one()
+        # The last is the one that was wanted last.
+        self._pools[key] = pool
+        return pool
+
+    def _leave_an_idle_one(self) -> None:
+        idle = next((key for key, pool in self._pools.items() if pool.is_idle), None)
+        if idle is not None:
+            task = asyncio.create_task(self._pools.pop(idle).close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def _new_pool(self, voice_id: str, code: str) -> SocketPool:
+        params = {
+            "model_id": self._options.elevenlabs_tts_model,
+            "output_format": FORMAT,
+            "auto_mode": "true",
+            "inactivity_timeout": str(self._options.elevenlabs_tts_inactivity_s),
+            **({"language_code": code} if code else {}),
+        }
+        url = f"{self._base_url}/v1/text-to-speech/{voice_id}/multi-stream-input"
+        return SocketPool(
+            lambda: opened(self._session, url, headers=self._headers, params=params),
+            self._dialect,
+            provider=self.provider,
+        )

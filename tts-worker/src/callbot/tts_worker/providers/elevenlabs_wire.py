@@ -103,7 +103,7 @@ def refused(status: int, body: Any, retry_after: str | None) -> ProviderError:
     detail = body.get("detail") if isinstance(body, Mapping) else None
     words = [detail.get(k) for k in ("status", "code")] if isinstance(detail, Mapping) else []
     word = next((w for w in map(vendor_code, words) if w), "")
-    if word in _VOICE or (status == 404 and not word):
+    if word in _VOICE or word.startswith("voice_") or (status == 404 and not word):
         return ProviderError("unknown_voice", f"HTTP {status} {word}".strip(), retryable=False)
     if word in _BUSY:
         status = 429
@@ -117,7 +117,7 @@ def told_off(word: str, code: int) -> ProviderError | ConnectionGone:
         return ProviderError("out_of_quota", about, retryable=False)
     if word in _KEY:
         return ProviderError("refused", about, retryable=False)
-    if word in _VOICE:
+    if word in _VOICE or word.startswith("voice_"):
         return ProviderError("unknown_voice", about, retryable=False)
     if word in _BUSY:
         return ProviderError("busy", about, retryable=True)

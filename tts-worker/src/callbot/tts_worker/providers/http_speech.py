@@ -41,9 +41,18 @@ class Request:
 
 
 def session() -> aiohttp.ClientSession:
-    """Every request has its own deadline, so the session has none."""
+    """Every request has its own deadline, so the session has none. Nobody is followed elsewhere."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_not_followed)
+    return aiohttp.ClientSession(
+        connector=connector, timeout=aiohttp.ClientTimeout(total=None), trace_configs=[trace]
+    )
+
+
+async def _not_followed(*_: object) -> None:
+    """For WebSockets, which aiohttp opens wherever it is sent, with every header that it was given."""
+    raise aiohttp.ClientConnectionError("sent elsewhere")
 
 
 def plain_refusal(status: int, body: Any, retry_after: str | None) -> ProviderError:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
+from callbot.runtime.attempt import place_of
 from callbot.runtime.errors import ProviderError
 
 T = TypeVar("T")
@@ -19,7 +20,7 @@ class Listing(Generic[T]):
     """Use as an async context manager: it is kept up to date while the block runs, in the background."""
 
     def __init__(self, provider: str, ask: Callable[[], Awaitable[T]]) -> None:
-        """`ask` keeps its own deadline and raises nothing but ProviderError."""
+        """`ask` keeps its own deadline."""
         self._provider = provider
         self._ask = ask
         self._asking: asyncio.Task[T | ProviderError] | None = None
@@ -56,6 +57,12 @@ class Listing(Generic[T]):
             self.latest = await self._ask()
         except ProviderError as e:
             return e
+        except Exception as e:
+            # An answer that nobody has foreseen: what it says may have a key in it, and the next may be fine.
+            kind = type(e).__name__
+            facts = {"provider": self._provider, "error": kind, "at": place_of(e)}
+            log.error("a list of voices is not understood", extra=facts)
+            return ProviderError("crashed", kind, retryable=True)
         return self.latest
 
     async def _keep_fresh(self) -> None:

@@ -155,7 +155,9 @@ class OpenAISynthesizer:
         """Returns with the status 200. Raises ProviderError."""
         for last in (False, True):
             try:
-                response = await self._session.post(f"{self._url}/audio/speech", json=self._body(text, voice))
+                response = await self._session.post(
+                    f"{self._url}/audio/speech", json=self._body(text, voice), allow_redirects=False
+                )
             except (aiohttp.ClientError, OSError) as e:
                 if not last and _was_dead(e):
                     # A kept connection that the server has closed meanwhile.

@@ -59,6 +59,11 @@ class SocketPool:
         await self._with_room()
         self._keep_ready()
 
+    @property
+    def is_idle(self) -> bool:
+        """Nobody speaks over it, or is about to."""
+        return not self._waiting and all(socket.idle_s for socket in self._sockets)
+
     async def begin(self, messages: Callable[[str], Sequence[str]], *, until_s: float) -> tuple[Text, bytes]:
         """Asks for a text; returns with its first audio by `until_s` of the loop's time.
 

@@ -21,7 +21,10 @@ KNOWN_FOR_S: Final = 3600.0
 MISSED_FOR_S: Final = 60.0
 """A name that was not found, or was not unique, may be put right at the vendor at any time."""
 MAX_LISTED: Final = 1000
+LONGEST_NAME: Final = 200
 LOOKED_UP_WITHIN_S: Final = 10.0
+REMEMBERED: Final = 10_000
+"""Names: bots may have any, and each is a line in here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,9 @@ def told(provider: str, voices: Sequence[VendorVoice]) -> list[VoiceInfo]:
     names = Counter(folded(voice.name) for voice in voices)
     infos = []
     for voice in voices:
+        if len(voice.name) > LONGEST_NAME:
+            # All that a worker can speak with is one message, which it could fill.
+            continue
         unique = voice.name if names[folded(voice.name)] == 1 else ""
         try:
             info = voice_info(provider, unique, voice.language, voice_id=voice.id)
@@ -142,10 +148,17 @@ class VoiceDirectory:
         try:
             voice = chosen(self._provider, name, found)
         except ProviderError as e:
-            self._found[folded(name)] = _Found(now_s + MISSED_FOR_S, "", (e.code, e.message))
+            self._remember(name, _Found(now_s + MISSED_FOR_S, "", (e.code, e.message)))
             raise
-        self._found[folded(name)] = _Found(now_s + KNOWN_FOR_S, voice.id)
+        self._remember(name, _Found(now_s + KNOWN_FOR_S, voice.id))
         return voice.id
+
+    def _remember(self, name: str, found: _Found) -> None:
+        """The one that was looked up longest ago is forgotten."""
+        self._found.pop(folded(name), None)
+        self._found[folded(name)] = found
+        if len(self._found) > REMEMBERED:
+            del self._found[next(iter(self._found))]
 
     async def _list(self) -> list[VoiceInfo]:
         async with within(LOOKED_UP_WITHIN_S):

@@ -231,6 +231,9 @@ class WarmSocket:
                     return heard.error
         except ProviderError as e:
             return e
+        except Exception as e:
+            # What a vendor sends may break more than it says: the texts of this connection wait for its end.
+            return malformed(type(e).__name__)
         code = self._ws.close_code or 1006
         error = self._dialect.closed(code)
         # An idle connection is closed with 1000 or 1001, or was torn unseen; other codes are answers.
