@@ -2,9 +2,10 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.8
 MEMBERS := schemas runtime gateway call-router stt-worker dialog-worker tts-worker studio
-# Tests that share nothing with the others of tests/, and measure no time.
-APART := tests/contract tests/integration tests/k8s tests/test_architecture.py \
-  $(foreach what,api api_phone broken_voices broken_ears broken_minds secrets usage languages metrics traces traces_lost,tests/e2e/test_$(what).py)
+# Tests that share nothing with the others of tests/, and measure no time; those that wait longest first.
+APART := \
+  $(foreach what,broken_voices usage metrics broken_minds traces_lost secrets traces api api_phone languages,tests/e2e/test_$(what).py) \
+  tests/contract tests/integration tests/k8s tests/test_architecture.py
 BIN := .venv/bin
 UV := VIRTUAL_ENV=.venv $(BIN)/uv --quiet
 # What .ci/run adds: the beginning of `--junitxml=…`.
@@ -29,7 +30,7 @@ demo: .venv/.members ## A call of four utterances with a booking bot, on this ma
 
 test: .venv/.members ## All tests
 	@echo "Members, and what has a platform of its own …"
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(MEMBERS:%=%/tests) $(APART) $(PYTEST_ARGS:%=%-members.xml)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(APART) $(MEMBERS:%=%/tests) $(PYTEST_ARGS:%=%-members.xml)
 	@echo "The platform as a whole …"
 	@$(BIN)/python -m pytest tests $(APART:%=--ignore=%) --ignore=tests/containers $(PYTEST_ARGS:%=%-whole.xml)
 

@@ -61,13 +61,25 @@ def test_an_offer_that_ran_out_of_time_is_followed_at_once() -> None:
     assert s.declined(E1, ACCEPT_WITHIN_MS + 1) == [Offer(E2)]
 
 
-def test_a_late_accept_of_an_older_offer_is_nothing() -> None:
+def test_a_late_accept_of_an_older_offer_is_nothing_where_somebody_newer_has_the_seat() -> None:
     s = seat()
     s.seek(0)
     s.declined(E1, 250)
-    assert s.accepted(E1, "slow", 260) == []
+    assert s.accepted(E2, "quick", 260) == [Install(E2, "quick")]
+    assert s.accepted(E1, "slow", 270) == []
+    assert s.unreachable(E2, 3000) == [Offer(E3)]
+    assert s.accepted(E1, "slow", 3010) == []
     assert s.holder is None
-    assert s.accepted(E2, "quick", 270) == [Install(E2, "quick")]
+
+
+def test_workers_that_are_all_slow_are_taken_all_the_same() -> None:
+    s = seat()
+    s.seek(0)
+    s.declined(E1, 250)
+    assert s.accepted(E1, "slow", 260) == [Install(E1, "slow")]
+    assert s.tick(600) == []
+    assert s.accepted(E2, "slower", 610) == [Install(E2, "slower")]
+    assert s.declined(E2, 620) == []
 
 
 def test_nobody_for_two_seconds_falls_back_once_and_goes_on_asking() -> None:
@@ -189,7 +201,7 @@ def test_a_link_that_was_down_while_seeking_offers_anew() -> None:
     s.seek(0)
     s.link_restored(5000)
     assert s.tick(5000) == [Offer(E2)]
-    assert s.accepted(E1, "late", 5001) == []
+    assert s.accepted(E1, "late", 5001) == [Install(E1, "late")]
 
 
 def test_a_closed_seat_does_nothing() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from callbot.runtime.bus import Bus, connect
 from callbot.runtime.errors import NoResponders, NotAllowed, Refused, SettingsError, Silent, TimedOut
+from callbot.runtime.soon import MOST_WAITING
 from callbot.schemas.audio import CallerAudio
 from callbot.schemas.bots import BotRef
 from callbot.schemas.message import Receipt
@@ -58,6 +59,34 @@ async def test_what_is_told_soon_arrives_in_order_in_few_writes(buses: Buses) ->
     await asyncio.wait_for(done.wait(), 5)
     assert [seq for call, seq in heard if call == CALL] == list(range(50))
     assert [seq for call, seq in heard if call == others] == list(range(50))
+
+
+async def test_a_link_that_takes_too_little_does_not_fill_the_memory(
+    buses: Buses, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[int] = []
+    done = asyncio.Event()
+
+    def on(audio: CallerAudio) -> None:
+        heard.append(audio.seq)
+        if audio.seq == MOST_WAITING + 2:
+            done.set()
+
+    await buses["stt-worker"].hear(CALLER_AUDIO, on, call_id=CALL)
+    await buses["stt-worker"].flush()
+    tell = buses["gateway"].teller(CALLER_AUDIO, call_id=CALL)
+    for seq in range(MOST_WAITING + 2):
+        tell(CallerAudio(1, seq, seq * 20, b"\xff"))
+    assert len(buses["gateway"]._soon._waiting) == MOST_WAITING
+    while buses["gateway"]._soon._waiting:
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while not done.is_set():
+            tell(CallerAudio(1, MOST_WAITING + 2, 0, b"\xff"))
+            await asyncio.sleep(0.01)
+    assert not {MOST_WAITING, MOST_WAITING + 1} & {*heard}
+    lost = [vars(line)["messages"] for line in caplog.records if line.message == "not told soon"]
+    assert lost == [2]
 
 
 async def test_who_is_not_on_the_arrow_may_neither_speak_nor_listen(buses: Buses) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from callbot.call_router.memory import ensure_memory
 from callbot.runtime.bus import connect
+from callbot.runtime.errors import Silent
 from callbot.schemas.seats import CallOver, Role, SeatAccept, SeatMoved, SeatOffer
 from callbot.schemas.subjects import CALL_OVER, OFFERS, SEAT_MOVED
 from tests.gateway_stage import WORKERS, Stage
@@ -26,6 +27,7 @@ class LateEars:
         self._bus = stage.buses[WORKERS[Role.EARS]]
         self.offered, self.opens = asyncio.Event(), asyncio.Event()
         self.first_epoch = 0
+        self.others_take = True
         self.told: asyncio.Queue[CallOver | SeatMoved] = asyncio.Queue()
 
     async def work(self) -> None:
@@ -42,8 +44,10 @@ class LateEars:
             await self._bus.hear(CALL_OVER, self.told.put_nowait, call_id=CALL_ID)
             await self._bus.hear(SEAT_MOVED, self.told.put_nowait, call_id=CALL_ID)
             await self._bus.flush()
-        else:
+        elif self.others_take:
             self._stage.epochs[Role.EARS] = offer.epoch
+        else:
+            raise Silent
         return SeatAccept(worker_id=WORKERS[Role.EARS], epoch=offer.epoch)
 
 
@@ -98,3 +102,16 @@ async def test_whoever_takes_a_seat_that_another_has_by_now_is_told_so(stage: St
             task.cancel()
         await asyncio.wait({working, beginning}, timeout=WITHIN_S)
         await stage.call.abandon()
+
+
+async def test_whoever_is_slow_has_the_seat_where_nobody_else_takes_it(stage: Stage, ears: LateEars) -> None:
+    ears.others_take = False
+    beginning = asyncio.create_task(stage.begins(a_brief()))
+    await asyncio.wait_for(ears.offered.wait(), WITHIN_S)
+    await stage.until(lambda: stage.call._seating.seats[Role.EARS].offered_epoch != ears.first_epoch)
+    ears.opens.set()
+    await stage.until(lambda: stage.call._seating.epoch(Role.EARS) == ears.first_epoch)
+    beginning.cancel()
+    await asyncio.wait({beginning})
+    assert stage.call._seating.is_current(Role.EARS, ears.first_epoch)
+    await stage.call.abandon()

@@ -71,6 +71,7 @@ class Seat:
     """What the holder is working on; a holder lost with it counts against it."""
     closed: bool = False
     _epochs_used: int = 0
+    _newest_held: int = 0
     _cycle_began_at_ms: float | None = None
     _sought_at_ms: float = 0.0
     _seeking: bool = False
@@ -104,10 +105,16 @@ class Seat:
         return self._offer_if_due(now_ms)
 
     def accepted(self, epoch: int, worker_id: str, now_ms: float) -> list[Effect]:
-        """A late accept of an earlier offer is nothing: its worker is relieved by the newer epoch."""
-        if self.closed or epoch != self.offered_epoch:
+        """A late accept counts while nobody has the seat, or workers that are all slow would never get one.
+
+        Where somebody has it, or has had a newer one, it is nothing: a newer epoch relieves its worker.
+        """
+        late = epoch != self.offered_epoch
+        if self.closed or (late and (self.holder is not None or epoch <= self._newest_held)):
             return []
-        self.offered_epoch = None
+        if not late:
+            self.offered_epoch = None
+        self._newest_held = epoch
         self._seeking = False
         self._fell_back = False
         self.holder = Holder(worker_id, epoch, now_ms)

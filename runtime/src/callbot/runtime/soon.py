@@ -12,6 +12,8 @@ from callbot.schemas.message import Wire
 SOON_S = 0.004
 """A fifth of a frame. One write for all costs each message, here, in the broker and at its listener, a
 fraction of one of its own."""
+MOST_WAITING = 10_000
+"""Messages: the frames of 100 calls for two seconds. What comes while so many wait is lost."""
 log = logging.getLogger(__name__)
 
 
@@ -20,6 +22,7 @@ class Soon:
         self._client = client
         self._waiting: list[tuple[str, bytes]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._lost = 0
 
     def teller(self, subject: str) -> Callable[[Wire], None]:
         """Messages of all tellers are sent in the order in which they were told."""
@@ -28,7 +31,10 @@ class Soon:
         def tell(message: Wire) -> None:
             if not self._waiting:
                 loop.call_later(SOON_S, self._send)
-            self._waiting.append((subject, message.encode()))
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append((subject, message.encode()))
+            else:
+                self._lost += 1
 
         return tell
 
@@ -41,6 +47,9 @@ class Soon:
 
     async def _publish(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if self._lost:
+            log.warning("not told soon", extra={"messages": self._lost, "reason": "too many wait"})
+            self._lost = 0
         if not self._client.is_connected:
             return
         try:
