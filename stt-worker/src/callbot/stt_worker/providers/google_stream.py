@@ -29,6 +29,7 @@ OVERLAP_MS: Final = 2_000
 """Heard by both streams where one ends within speech: longer than a word."""
 PAUSE_MS: Final = 60
 """So much must be quiet to part a stream there."""
+PAUSE_STEP_MS: Final = 20
 ROTATION_PAUSE_MS: Final = 300
 SETTLE_MS: Final = 120
 """The ears ask after 64 ms of silence; a stop consonant within a word closes for up to 100 ms."""
@@ -167,8 +168,13 @@ class GoogleStream:
         settled = end_ms >= to_ms + SETTLE_MS or self._audio.is_pause(end_ms - SETTLE_MS, end_ms)
         if not settled and left_s > 0:
             return left_s
-        self._cut(to_ms)
+        self._cut(self._pause_from(to_ms))
         return None
+
+    def _pause_from(self, to_ms: int) -> int:
+        """Where a stream may end with no doubt about its last word: the next pause, if one is near."""
+        near = range(to_ms, min(self._audio.end_ms, to_ms + SETTLE_MS) + 1, PAUSE_STEP_MS)
+        return next((ms for ms in near if self._audio.is_pause(ms - PAUSE_MS, ms)), to_ms)
 
     def _part_if_due(self) -> None:
         age_ms, end_ms = self._current.age_ms, self._audio.end_ms
