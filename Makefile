@@ -30,7 +30,7 @@ demo: .venv/.members ## A call of four utterances with a booking bot, on this ma
 
 test: .venv/.members ## All tests
 	@echo "Members, and what has a platform of its own …"
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(APART) $(MEMBERS:%=%/tests) $(PYTEST_ARGS:%=%-members.xml)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(APART) $(MEMBERS:%=%/tests) $(PYTEST_ARGS:%=%-members.xml)
 	@echo "The platform as a whole …"
 	@$(BIN)/python -m pytest tests $(APART:%=--ignore=%) --ignore=tests/containers $(PYTEST_ARGS:%=%-whole.xml)
 

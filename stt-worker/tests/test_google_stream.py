@@ -99,20 +99,6 @@ async def test_asked_within_a_word_it_comes_once(
     assert first.split()[:18] == words[:18]
 
 
-async def test_asked_right_behind_the_last_word_it_has_that_word(
-    both: GoogleSpeech, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with call(both.environment, monkeypatch, NO_GUESS) as google:
-        google.is_silent(200)
-        google.says("one", "four", between_ms=40)
-        to_ms = google.now_ms
-        google.is_silent(200)
-        assert await google.words(0, to_ms) == "one four"
-        google.says("five")
-        google.is_silent(200)
-        assert await google.words(to_ms) == "five"
-
-
 async def test_an_utterance_goes_on_after_its_pauses(
     both: GoogleSpeech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
