@@ -17,7 +17,13 @@ from pydantic import Field, ValidationError, model_validator
 from callbot.runtime.errors import SettingsError
 from callbot.runtime.health import health
 from callbot.runtime.loop_lag import EVERY_S, KEPT, LoopLag
-from callbot.runtime.settings import Networks, PublicSettings, ServiceSettings, wrong_settings
+from callbot.runtime.settings import (
+    Networks,
+    ProviderOptions,
+    PublicSettings,
+    ServiceSettings,
+    wrong_settings,
+)
 from callbot.runtime.telemetry import set_up_logs
 
 
@@ -130,6 +136,18 @@ def test_wrong_settings_have_the_names_of_the_environment(monkeypatch: pytest.Mo
     with pytest.raises(ValidationError) as refused:
         Settings()
     assert wrong_settings(refused.value, Settings) == "CALLBOT_A and CALLBOT_B belong together"
+
+
+def test_a_providers_wrong_options_have_the_names_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Options(ProviderOptions):
+        acme_rate: int = 8000
+        key_length: int = Field(1, validation_alias="ACME_KEY_LENGTH")
+
+    monkeypatch.setenv("CALLBOT_ACME_RATE", "fast")
+    monkeypatch.setenv("ACME_KEY_LENGTH", "a-secret")
+    with pytest.raises(SettingsError, match=r"CALLBOT_ACME_RATE: .*; ACME_KEY_LENGTH: ") as refused:
+        Options.of_environment()
+    assert "secret" not in str(refused.value) and "fast" not in str(refused.value)
 
 
 async def test_health_tells_live_ready_and_status() -> None:

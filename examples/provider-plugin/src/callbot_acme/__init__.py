@@ -65,7 +65,7 @@ def refuse(answer: ClientResponse) -> None:
 @asynccontextmanager
 async def open_acme(settings: Settings) -> AsyncIterator[AcmeSynthesizer]:
     """What the entry point names. SettingsError: the worker says why it goes on without ACME."""
-    options = AcmeOptions()
+    options = AcmeOptions.of_environment()
     if not (key := options.api_key.get_secret_value()):
         raise SettingsError("ACME_API_KEY is not set")
     async with ClientSession(options.base_url, headers={"Authorization": f"Bearer {key}"}) as session:

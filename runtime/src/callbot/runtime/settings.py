@@ -2,11 +2,13 @@
 
 import ipaddress
 import secrets
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from callbot.runtime.errors import SettingsError
 
 WebhookHttp = Literal["never", "loopback", "allowed"]
 """Whether a customer's webhook may be http: to this machine (which `loopback` allows), or also elsewhere."""
@@ -91,6 +93,14 @@ class ProviderOptions(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CALLBOT_", frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Raises SettingsError, which names each wrong variable without its value."""
+        try:
+            return cls()
+        except ValidationError as e:
+            raise SettingsError(wrong_settings(e, cls)) from None
 
 
 def wrong_settings(error: ValidationError, of: type[BaseSettings]) -> str:

@@ -71,7 +71,7 @@ class DeepgramRecognizer:
     @classmethod
     @asynccontextmanager
     async def open(cls, _: Settings) -> AsyncIterator["DeepgramRecognizer"]:
-        options = DeepgramOptions()
+        options = DeepgramOptions.of_environment()
         key = options.api_key.get_secret_value()
         if not key:
             raise SettingsError("DEEPGRAM_API_KEY is not set")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from callbot.runtime.errors import SettingsError
-from callbot.runtime.settings import ProviderOptions, is_loopback, wrong_settings
+from callbot.runtime.settings import ProviderOptions, is_loopback
 from callbot.stt_worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,10 +117,7 @@ class GoogleRecognizer:
 
 def _options() -> GoogleOptions:
     """Raises SettingsError."""
-    try:
-        options = GoogleOptions()
-    except ValidationError as e:
-        raise SettingsError(wrong_settings(e, GoogleOptions)) from None
+    options = GoogleOptions.of_environment()
     if not options.key_file and not options.google_default_credentials:
         raise SettingsError("GOOGLE_APPLICATION_CREDENTIALS is not set")
     if options.key_file and not Path(options.key_file).is_file():

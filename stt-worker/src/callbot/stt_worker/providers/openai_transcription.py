@@ -95,7 +95,7 @@ class OpenAIRecognizer:
     @classmethod
     @asynccontextmanager
     async def open(cls, _: Settings) -> AsyncIterator["OpenAIRecognizer"]:
-        options = OpenAIOptions()
+        options = OpenAIOptions.of_environment()
         if not options.openai_stt_model:
             raise SettingsError("CALLBOT_OPENAI_STT_MODEL is not set")
         if options.api_key is None and options.base_url == OPENAI_URL:

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.settings import ProviderOptions, wrong_settings
+from callbot.runtime.settings import ProviderOptions
 from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers import http_speech
 from callbot.tts_worker.providers.cartesia_wire import IDLE_S, Contexts, is_voice_id, voices_at
@@ -47,10 +47,7 @@ class CartesiaSynthesizer:
     provider = "cartesia"
 
     def __init__(self, settings: Settings) -> None:
-        try:
-            options = CartesiaOptions()
-        except ValidationError as e:
-            raise SettingsError(wrong_settings(e, CartesiaOptions)) from None
+        options = CartesiaOptions.of_environment()
         if not options.api_key.get_secret_value():
             raise SettingsError("CARTESIA_API_KEY is not set")
         self.ready = True

@@ -49,7 +49,7 @@ class DeepgramSynthesizer:
     ready = True
 
     def __init__(self, settings: Settings) -> None:
-        self._options = DeepgramSpeechOptions()
+        self._options = DeepgramSpeechOptions.of_environment()
         self._options.check()
         self._first_audio_s = settings.tts_first_audio_s
         self._url = self._options.base_url.rstrip("/")

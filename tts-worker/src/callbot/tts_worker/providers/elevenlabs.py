@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 import aiohttp
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.settings import ProviderOptions, wrong_settings
+from callbot.runtime.settings import ProviderOptions
 from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers import http_speech
 from callbot.tts_worker.providers.elevenlabs_voices import is_voice_id, voices_at
@@ -57,10 +57,7 @@ class ElevenLabsSynthesizer:
     provider = "elevenlabs"
 
     def __init__(self, settings: Settings) -> None:
-        try:
-            options = ElevenLabsOptions()
-        except ValidationError as e:
-            raise SettingsError(wrong_settings(e, ElevenLabsOptions)) from None
+        options = ElevenLabsOptions.of_environment()
         if not options.api_key.get_secret_value():
             raise SettingsError("ELEVENLABS_API_KEY is not set")
         self.ready = True

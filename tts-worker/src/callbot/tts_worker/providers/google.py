@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.settings import ProviderOptions, wrong_settings
+from callbot.runtime.settings import ProviderOptions
 from callbot.runtime.vendor_answers import within
 from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers.google_voices import GoogleVoice, GoogleVoices, chosen, is_full
@@ -157,10 +157,7 @@ class GoogleSynthesizer:
 
 def _options() -> GoogleOptions:
     """Raises SettingsError."""
-    try:
-        options = GoogleOptions()
-    except ValidationError as e:
-        raise SettingsError(wrong_settings(e, GoogleOptions)) from None
+    options = GoogleOptions.of_environment()
     if not options.key_file and not options.google_default_credentials:
         raise SettingsError("GOOGLE_APPLICATION_CREDENTIALS is not set")
     if options.key_file and not Path(options.key_file).is_file():

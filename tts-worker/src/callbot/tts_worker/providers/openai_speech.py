@@ -84,7 +84,7 @@ class OpenAISynthesizer:
     ready = True
 
     def __init__(self, settings: Settings) -> None:
-        self._options = OpenAISpeechOptions()
+        self._options = OpenAISpeechOptions.of_environment()
         self._options.check()
         self._first_audio_s = settings.tts_first_audio_s
         self._url = self._options.base_url.rstrip("/")

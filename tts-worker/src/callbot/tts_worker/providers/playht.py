@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.settings import ProviderOptions, wrong_settings
+from callbot.runtime.settings import ProviderOptions
 from callbot.runtime.vendor_answers import refusal, vendor_code
 from callbot.schemas.voices import VoiceInfo
 from callbot.tts_worker.providers import http_speech
@@ -41,10 +41,7 @@ class PlayHTSynthesizer:
     provider = "playht"
 
     def __init__(self, settings: Settings) -> None:
-        try:
-            options = PlayHTOptions()
-        except ValidationError as e:
-            raise SettingsError(wrong_settings(e, PlayHTOptions)) from None
+        options = PlayHTOptions.of_environment()
         if not options.base_url:
             raise SettingsError("PLAYHT_BASE_URL is not set: PlayHT's own service has ended")
         if not options.api_key.get_secret_value():

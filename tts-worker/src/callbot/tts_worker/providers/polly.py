@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr
 
 from callbot.runtime.errors import ProviderError, SettingsError
-from callbot.runtime.settings import ProviderOptions, is_loopback, wrong_settings
+from callbot.runtime.settings import ProviderOptions, is_loopback
 from callbot.runtime.vendor_answers import within
 from callbot.schemas.audio import SAMPLE_RATE_HZ
 from callbot.schemas.voices import VoiceInfo
@@ -139,10 +139,7 @@ class PollySynthesizer:
 
 def _options() -> PollyOptions:
     """Raises SettingsError."""
-    try:
-        options = PollyOptions()
-    except ValidationError as e:
-        raise SettingsError(wrong_settings(e, PollyOptions)) from None
+    options = PollyOptions.of_environment()
     missing = {
         "AWS_ACCESS_KEY_ID": options.access_key_id,
         "AWS_SECRET_ACCESS_KEY": options.secret_access_key.get_secret_value(),
