@@ -142,8 +142,11 @@ async def until_answered(gateway: Bus, tries: int = 20) -> None:
 
 
 def record_of(call_id: str, mongo: Server) -> dict[str, Any] | None:
+    """Once it has all four events; the last of them is written in two steps."""
     with pymongo.MongoClient[Any](f"mongodb://127.0.0.1:{mongo.port}", tz_aware=True) as client:
-        return client["callbot"]["calls"].find_one({"call_id": call_id, "event_ids": {"$size": 4}})
+        return client["callbot"]["calls"].find_one(
+            {"call_id": call_id, "event_ids": {"$size": 4}, "ended_at": {"$ne": None}}
+        )
 
 
 @pytest.mark.parametrize(
